@@ -1,0 +1,268 @@
+// Package dbtest gives every store test the same body on both databases.
+//
+// SQLite always runs. PostgreSQL runs on the server that TOCSIN_TEST_POSTGRES
+// names, or on one that the package starts itself in a temporary folder with
+// initdb; where there is neither, the PostgreSQL half is skipped, unless
+// TOCSIN_REQUIRE_ALL is set, which makes that a failure.
+package dbtest
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"sort"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+
+	"tocsin/internal/db"
+	"tocsin/internal/kit"
+)
+
+// Clock is a clock that a test moves by hand.
+type Clock struct {
+	mu sync.Mutex
+	t  time.Time
+}
+
+// NewClock makes a clock that stands at t.
+func NewClock(t time.Time) *Clock { return &Clock{t: kit.Truncate(t)} }
+
+// Now implements kit.Clock.
+func (c *Clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.t
+}
+
+// Set moves the clock to t.
+func (c *Clock) Set(t time.Time) {
+	c.mu.Lock()
+	c.t = kit.Truncate(t)
+	c.mu.Unlock()
+}
+
+// Advance moves the clock by d.
+func (c *Clock) Advance(d time.Duration) { c.Set(c.Now().Add(d)) }
+
+// Each runs the test on an empty, migrated database of each kind. A nil clock is
+// the machine's.
+func Each(t *testing.T, clock kit.Clock, fn func(t *testing.T, d *db.DB)) {
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) { fn(t, OpenSQLite(t, clock)) })
+	t.Run("postgres", func(t *testing.T) { fn(t, OpenPostgres(t, clock)) })
+}
+
+// OpenSQLite opens an empty SQLite database in a temporary folder.
+func OpenSQLite(t testing.TB, clock kit.Clock) *db.DB {
+	t.Helper()
+	return open(t, db.Options{Dir: t.TempDir(), Clock: clock})
+}
+
+// OpenPostgres opens an empty PostgreSQL database, or skips the test (see the
+// package's comment).
+func OpenPostgres(t testing.TB, clock kit.Clock) *db.DB {
+	t.Helper()
+	return open(t, db.Options{URL: PostgresURL(t), Dir: t.TempDir(), Clock: clock})
+}
+
+func open(t testing.TB, o db.Options) *db.DB {
+	t.Helper()
+	if o.Log == nil {
+		o.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	d, err := db.Open(context.Background(), o)
+	if err != nil {
+		t.Fatalf("open database: %v", err)
+	}
+	t.Cleanup(func() { _ = d.Close() })
+	return d
+}
+
+// Required tells whether nothing may be skipped.
+func Required() bool { return os.Getenv("TOCSIN_REQUIRE_ALL") != "" }
+
+// Skip skips a test for want of something on the machine, or fails it where
+// nothing may be skipped.
+func Skip(t testing.TB, format string, args ...any) {
+	t.Helper()
+	if Required() {
+		t.Fatalf("TOCSIN_REQUIRE_ALL is set: "+format, args...)
+	}
+	t.Skipf(format, args...)
+}
+
+var (
+	serverOnce sync.Once
+	serverURL  string
+	serverErr  error
+	templateMu sync.Mutex
+	template   string
+	cloneSeq   int
+)
+
+// PostgresURL makes a database of its own for the test, cloned from a migrated
+// template, and gives its URL.
+func PostgresURL(t testing.TB) string {
+	t.Helper()
+	serverOnce.Do(func() { serverURL, serverErr = startServer() })
+	if serverErr != nil {
+		Skip(t, "no PostgreSQL: %v", serverErr)
+	}
+	templateMu.Lock()
+	defer templateMu.Unlock()
+	admin, err := sql.Open("pgx", serverURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = admin.Close() }()
+	if template == "" {
+		name := fmt.Sprintf("tocsin_template_%d", os.Getpid())
+		if _, err := admin.Exec("DROP DATABASE IF EXISTS " + name); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := admin.Exec("CREATE DATABASE " + name); err != nil {
+			t.Fatal(err)
+		}
+		d, err := db.Open(context.Background(), db.Options{URL: withDatabase(serverURL, name), Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+		if err != nil {
+			t.Fatalf("migrate template: %v", err)
+		}
+		_ = d.Close()
+		template = name
+	}
+	cloneSeq++
+	name := fmt.Sprintf("tocsin_test_%d_%d", os.Getpid(), cloneSeq)
+	if _, err := admin.Exec("CREATE DATABASE " + name + " TEMPLATE " + template); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		a, err := sql.Open("pgx", serverURL)
+		if err != nil {
+			return
+		}
+		defer func() { _ = a.Close() }()
+		_, _ = a.Exec("DROP DATABASE IF EXISTS " + name + " WITH (FORCE)")
+	})
+	return withDatabase(serverURL, name)
+}
+
+func withDatabase(u, name string) string {
+	p, _ := url.Parse(u)
+	p.Path = "/" + name
+	return p.String()
+}
+
+// startServer uses the server of TOCSIN_TEST_POSTGRES or starts one that ends
+// with the test process.
+func startServer() (string, error) {
+	if u := os.Getenv("TOCSIN_TEST_POSTGRES"); u != "" {
+		return u, nil
+	}
+	bin := findBin()
+	if bin == "" {
+		return "", fmt.Errorf("initdb is not installed")
+	}
+	dir, err := os.MkdirTemp("", "tocsin-pg-")
+	if err != nil {
+		return "", err
+	}
+	var cred *syscall.Credential
+	if os.Geteuid() == 0 {
+		// PostgreSQL refuses to run as root.
+		u, err := user.Lookup("postgres")
+		if err != nil {
+			return "", err
+		}
+		uid, _ := strconv.Atoi(u.Uid)
+		gid, _ := strconv.Atoi(u.Gid)
+		cred = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+		if err := os.Chown(dir, uid, gid); err != nil {
+			return "", err
+		}
+	}
+	data := filepath.Join(dir, "data")
+	run := func(name string, args ...string) error {
+		cmd := exec.Command(filepath.Join(bin, name), args...)
+		cmd.Dir = dir
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: cred}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("%s: %w: %s", name, err, out)
+		}
+		return nil
+	}
+	if err := run("initdb", "-D", data, "-U", "tocsin", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"); err != nil {
+		return "", err
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	_ = l.Close()
+	cmd := exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-p", strconv.Itoa(port), "-k", dir,
+		"-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200", "-c", "fsync="+fsync(), "-c", "full_page_writes="+fsync())
+	cmd.Dir = dir
+	// The server ends when this process does, however it ends.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: cred, Pdeathsig: syscall.SIGQUIT}
+	if err := cmd.Start(); err != nil {
+		return "", err
+	}
+	u := fmt.Sprintf("postgres://tocsin@127.0.0.1:%d/postgres?sslmode=disable", port)
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		d, err := sql.Open("pgx", u)
+		if err == nil {
+			err = d.Ping()
+			_ = d.Close()
+		}
+		if err == nil {
+			return u, nil
+		}
+		if time.Now().After(deadline) {
+			return "", fmt.Errorf("postgres did not start: %w", err)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// fsync is off in tests, which never lose power; benchmarks ask for the truth.
+func fsync() string {
+	if os.Getenv("TOCSIN_TEST_FSYNC") != "" {
+		return "on"
+	}
+	return "off"
+}
+
+func findBin() string {
+	dirs, _ := filepath.Glob("/usr/lib/postgresql/*/bin")
+	sort.Slice(dirs, func(i, j int) bool { return version(dirs[i]) > version(dirs[j]) })
+	dirs = append(dirs, filepath.SplitList(os.Getenv("PATH"))...)
+	for _, d := range dirs {
+		if _, err := os.Stat(filepath.Join(d, "initdb")); err != nil {
+			continue
+		}
+		if _, err := os.Stat(filepath.Join(d, "postgres")); err == nil {
+			return d
+		}
+	}
+	return ""
+}
+
+func version(dir string) int {
+	n, _ := strconv.Atoi(filepath.Base(strings.TrimSuffix(dir, "/bin")))
+	return n
+}

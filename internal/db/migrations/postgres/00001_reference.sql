@@ -1,0 +1,5 @@
+-- +goose Up
+CREATE TABLE reference_counter (
+  prefix TEXT PRIMARY KEY,
+  last   BIGINT NOT NULL
+);
