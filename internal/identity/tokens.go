@@ -1,0 +1,165 @@
+package identity
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+
+	"tocsin/internal/db"
+	"tocsin/internal/kit"
+)
+
+const tokenTTL = 3 * time.Second
+
+var areas = []string{"incidents", "alerts", "oncall", "comms", "regulatory", "changes", "continuity", "risks", "compliance", "settings", "ledger"}
+
+// CreateToken makes a token and gives its secret, which is shown this once.
+func (s *Service) CreateToken(ctx context.Context, n NewToken) (string, Token, error) {
+	if err := s.Require(ctx, "token.own"); err != nil {
+		return "", Token{}, err
+	}
+	a := kit.ActorFrom(ctx)
+	if n.Expires == 0 {
+		n.Expires = 90 * 24 * time.Hour
+	}
+	var f kit.Fields
+	if strings.TrimSpace(n.Name) == "" || len(n.Name) > 200 {
+		f.Add("name", "identity.error.value")
+	}
+	if !slices.Contains(kit.Accesses, n.Access) {
+		f.Add("access", "identity.error.value")
+	}
+	if n.Expires < 0 || n.Expires > 366*24*time.Hour {
+		f.Add("expires", "identity.error.value")
+	}
+	for _, sc := range n.Scopes {
+		area, how, _ := strings.Cut(sc, ":")
+		if !slices.Contains(areas, area) || how != "read" && how != "write" && sc != "incidents:confidential" {
+			f.Add("scopes", "identity.error.value")
+		}
+		if sc == "incidents:confidential" && !a.IsSystem() && a.Access != kit.AccessAdmin {
+			f.Add("scopes", "identity.error.above")
+		}
+		if a.Scopes != nil && !scoped(a.Scopes, sc) {
+			f.Add("scopes", "identity.error.above")
+		}
+	}
+	if a.Scopes != nil && len(n.Scopes) == 0 {
+		f.Add("scopes", "identity.error.above")
+	}
+	above := slices.Index(kit.Accesses, n.Access) > slices.Index(kit.Accesses, a.Access) || n.Access == kit.AccessCommunications && a.Access == kit.AccessResponder
+	if !a.IsSystem() && above {
+		f.Add("access", "identity.error.above")
+	}
+	if err := f.Err(); err != nil {
+		return "", Token{}, err
+	}
+	secret := "toc_" + kit.Secret(32)
+	now := s.d.Now()
+	t := Token{ID: kit.NewID(), Name: n.Name, Creator: a.ID, Access: n.Access, Scopes: n.Scopes, Created: now, Expires: now.Add(n.Expires)}
+	scopes, _ := json.Marshal(n.Scopes)
+	err := s.d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+		if err := exec(ctx, tx, `INSERT INTO api_token (id, name, hash, access, scopes, creator, created_at, expires_at, revoked_at) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,0)`,
+			t.ID, t.Name, digest(secret), string(t.Access), string(scopes), t.Creator, kit.Micros(now), kit.Micros(t.Expires)); err != nil {
+			return err
+		}
+		return fact(ctx, tx, "token", t.ID, TokenFact{Op: "created", Name: t.Name, Access: string(t.Access), Scopes: t.Scopes, Expires: t.Expires.Format(time.RFC3339)})
+	})
+	return secret, t, err
+}
+
+const tokenColumns = `id, name, access, scopes, creator, created_at, expires_at, revoked_at`
+
+func scanToken(r scanner) (Token, error) {
+	var t Token
+	var scopes string
+	var c, e, v int64
+	if err := r.Scan(&t.ID, &t.Name, &t.Access, &scopes, &t.Creator, &c, &e, &v); err != nil {
+		return t, err
+	}
+	t.Created, t.Expires, t.Revoked = kit.FromMicros(c), kit.FromMicros(e), kit.FromMicros(v)
+	return t, json.Unmarshal([]byte(scopes), &t.Scopes)
+}
+
+// Tokens lists the actor's tokens, for an admin those of everybody.
+func (s *Service) Tokens(ctx context.Context) ([]Token, error) {
+	if err := s.Require(ctx, "token.own"); err != nil {
+		return nil, err
+	}
+	rows, err := s.d.Read(ctx).QueryContext(ctx, `SELECT `+tokenColumns+` FROM api_token WHERE ? OR creator = ? ORDER BY id DESC LIMIT 500`,
+		s.Require(ctx, "token.edit") == nil, kit.ActorFrom(ctx).ID)
+	if err != nil {
+		return nil, db.MapError(err)
+	}
+	defer func() { _ = rows.Close() }()
+	var out []Token
+	for rows.Next() {
+		t, err := scanToken(rows)
+		if err != nil {
+			return nil, db.MapError(err)
+		}
+		out = append(out, t)
+	}
+	return out, db.MapError(rows.Err())
+}
+
+// RevokeToken ends a token; other nodes follow within 3 seconds.
+func (s *Service) RevokeToken(ctx context.Context, id string) error {
+	if err := s.Require(ctx, "token.own"); err != nil {
+		return err
+	}
+	return s.d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+		t, err := scanToken(tx.QueryRow(ctx, `SELECT `+tokenColumns+` FROM api_token WHERE id=$1`, id))
+		if err != nil {
+			return db.NoRows(err, "token", id)
+		}
+		if t.Creator != kit.ActorFrom(ctx).ID && s.Require(ctx, "token.edit") != nil {
+			return kit.NotFound("token", id)
+		}
+		if !t.Revoked.IsZero() {
+			return nil
+		}
+		if err := exec(ctx, tx, `UPDATE api_token SET revoked_at=$2 WHERE id=$1`, id, kit.Micros(tx.Now())); err != nil {
+			return err
+		}
+		tx.AfterCommit(func() {
+			s.mu.Lock()
+			clear(s.cache)
+			s.mu.Unlock()
+		})
+		return fact(ctx, tx, "token", id, TokenFact{Op: "revoked", Name: t.Name, Access: string(t.Access), Scopes: t.Scopes, Expires: t.Expires.Format(time.RFC3339)})
+	})
+}
+
+// Authenticate gives the actor of a bearer token.
+func (s *Service) Authenticate(ctx context.Context, bearer string) (kit.Actor, error) {
+	bad := kit.Errorf(kit.CodeUnauthenticated, "identity.error.token")
+	if len(bearer) != 47 || !strings.HasPrefix(bearer, "toc_") {
+		return kit.Actor{}, bad
+	}
+	h, now := digest(bearer), s.d.Now()
+	s.mu.Lock()
+	c, ok := s.cache[h]
+	s.mu.Unlock()
+	if age := now.Sub(c.at); !ok || age < 0 || age >= tokenTTL {
+		t, err := scanToken(s.d.Read(ctx).QueryRowContext(ctx, `SELECT `+tokenColumns+` FROM api_token WHERE hash = ?`, h))
+		if err = db.NoRows(err, "token", ""); kit.CodeOf(err) == kit.CodeNotFound {
+			return kit.Actor{}, bad
+		} else if err != nil {
+			return kit.Actor{}, err
+		}
+		c = cached{t, now}
+		s.mu.Lock()
+		if len(s.cache) >= 1000 {
+			clear(s.cache)
+		}
+		s.cache[h] = c
+		s.mu.Unlock()
+	}
+	if t := c.token; t.Revoked.IsZero() && now.Before(t.Expires) {
+		return kit.Actor{Kind: kit.ActorToken, ID: t.ID, Name: t.Name, Via: kit.ViaAPI, Access: t.Access, Scopes: t.Scopes}, nil
+	}
+	return kit.Actor{}, bad
+}
