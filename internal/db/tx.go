@@ -220,3 +220,13 @@ func NoRows(err error, kind, id string) error {
 	}
 	return MapError(err)
 }
+
+// Checkpoint moves the write-ahead log of SQLite into the file and truncates it,
+// so that what was deleted is nowhere; nothing on PostgreSQL.
+func (d *DB) Checkpoint(ctx context.Context) error {
+	if d.dialect != SQLite || d.InTx(ctx) {
+		return nil
+	}
+	_, err := d.write.ExecContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`)
+	return MapError(err)
+}

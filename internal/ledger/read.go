@@ -111,13 +111,27 @@ func (f Filter) apply(q *bun.SelectQuery) *bun.SelectQuery {
 
 // Facts gives facts in ledger order, or the newest first.
 func (l *Ledger) Facts(ctx context.Context, f Filter) ([]Fact, error) {
+	rows, err := l.raw(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	facts := make([]Fact, len(rows))
+	for i := range rows {
+		if facts[i], err = rows[i].fact(); err != nil {
+			return nil, kit.Internal(err)
+		}
+	}
+	return facts, nil
+}
+
+func (l *Ledger) raw(ctx context.Context, f Filter) ([]row, error) {
 	limit := f.Limit
 	if limit <= 0 {
 		limit = kit.MaxLimit
 	}
 	q := f.apply(l.d.Read(ctx).NewSelect().TableExpr("fact AS f").
 		Join("LEFT JOIN fact_body AS b ON b.seq = f.seq").
-		ColumnExpr("f.seq, f.id, f.happened_at, f.recorded_at, f.actor, f.type, f.subject, f.incident, b.body")).Limit(int64(limit))
+		ColumnExpr("f.seq, f.id, f.happened_at, f.recorded_at, f.actor, f.type, f.subject, f.incident, f.digest, f.leaf, b.salt, b.body")).Limit(int64(limit))
 	if f.Newest {
 		q = q.OrderExpr("f.seq DESC")
 	} else {
@@ -127,14 +141,7 @@ func (l *Ledger) Facts(ctx context.Context, f Filter) ([]Fact, error) {
 	if err := q.Scan(ctx, &rows); err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return nil, db.MapError(err)
 	}
-	facts := make([]Fact, len(rows))
-	for i := range rows {
-		var err error
-		if facts[i], err = rows[i].fact(); err != nil {
-			return nil, kit.Internal(err)
-		}
-	}
-	return facts, nil
+	return rows, nil
 }
 
 // Count counts facts, up to kit.MaxTotal+1.
