@@ -126,14 +126,7 @@ func (d *DB) openSQLite(o Options) error {
 		return u.String() + "?_pragma=busy_timeout(10000)&_pragma=foreign_keys(1)&_pragma=synchronous(FULL)&_pragma=secure_delete(1)&_pragma=temp_store(memory)&_pragma=cache_size(-16384)" + extra
 	}
 	if o.ReadOnly {
-		ro, err := sql.Open("sqlite", dsn("&mode=ro"))
-		if err != nil {
-			return err
-		}
-		ro.SetMaxOpenConns(4)
-		d.write = bun.NewDB(ro, sqlitedialect.New())
-		d.read = d.write
-		return nil
+		return d.openFile(d.path)
 	}
 	w, err := sql.Open("sqlite", dsn("&_pragma=journal_mode(WAL)&_txlock=immediate"))
 	if err != nil {
@@ -151,6 +144,22 @@ func (d *DB) openSQLite(o Options) error {
 	d.read = bun.NewDB(r, sqlitedialect.New())
 	return nil
 }
+
+// openFile opens a SQLite file for reading alone.
+func (d *DB) openFile(path string) error {
+	d.dialect, d.path = SQLite, path
+	u := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath()}
+	ro, err := sql.Open("sqlite", u.String()+"?mode=ro&_pragma=busy_timeout(10000)&_pragma=query_only(1)")
+	if err != nil {
+		return err
+	}
+	ro.SetMaxOpenConns(4)
+	d.write = bun.NewDB(ro, sqlitedialect.New())
+	d.read = d.write
+	return nil
+}
+
+var discard = slog.New(slog.DiscardHandler)
 
 func (d *DB) openPostgres(o Options) error {
 	d.dialect = PostgreSQL
