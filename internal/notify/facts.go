@@ -1,0 +1,99 @@
+package notify
+
+// PageOpened says that a person is asked to take an incident.
+type PageOpened struct {
+	Person  string `json:"person"`
+	Ladder  string `json:"ladder"`
+	Step    int    `json:"step"`
+	Attempt int    `json:"attempt"`
+	Bundle  string `json:"bundle"`
+	Alerts  int    `json:"alerts"`
+}
+
+// FactType implements ledger.Body.
+func (PageOpened) FactType() string { return "page.opened" }
+
+// PageEnd is what the four ends of a page have in common.
+type PageEnd struct {
+	Person string `json:"person"`
+	Ladder string `json:"ladder"`
+	// Method is how the person answered; empty when nobody did.
+	Method string `json:"method,omitempty"`
+	// AfterS is the time since the page was opened, in seconds.
+	AfterS int64 `json:"after_s"`
+}
+
+// PageAcknowledged says that the person has it.
+type PageAcknowledged struct{ PageEnd }
+
+// FactType implements ledger.Body.
+func (PageAcknowledged) FactType() string { return "page.acknowledged" }
+
+// PageRefused says that the person cannot take it.
+type PageRefused struct{ PageEnd }
+
+// FactType implements ledger.Body.
+func (PageRefused) FactType() string { return "page.refused" }
+
+// PageUnanswered says that the page ended without an answer.
+type PageUnanswered struct{ PageEnd }
+
+// FactType implements ledger.Body.
+func (PageUnanswered) FactType() string { return "page.unanswered" }
+
+// PageWithdrawn says that the page is no longer needed.
+type PageWithdrawn struct {
+	PageEnd
+	Reason string `json:"reason"`
+}
+
+// FactType implements ledger.Body.
+func (PageWithdrawn) FactType() string { return "page.withdrawn" }
+
+// Delivered is the body of every change of a delivery.
+type Delivered struct {
+	// Message is page, notice, update or notification; MessageID is its id.
+	Message        string `json:"message"`
+	MessageID      string `json:"message_id"`
+	Recipient      string `json:"recipient"`
+	Method         string `json:"method"`
+	Attempt        int    `json:"attempt"`
+	ProviderID     string `json:"provider_id,omitempty"`
+	Error          string `json:"error,omitempty"`
+	IdempotencyKey string `json:"idempotency_key"`
+	// AllFailed is set on delivery.failed when no method of the person is left.
+	AllFailed bool `json:"all_failed,omitempty"`
+}
+
+// DeliverySent says that the provider took it.
+type DeliverySent struct{ Delivered }
+
+// FactType implements ledger.Body.
+func (DeliverySent) FactType() string { return "delivery.sent" }
+
+// DeliveryConfirmed says that it arrived, or was answered.
+type DeliveryConfirmed struct{ Delivered }
+
+// FactType implements ledger.Body.
+func (DeliveryConfirmed) FactType() string { return "delivery.confirmed" }
+
+// DeliveryFailed says that no further try will be made.
+type DeliveryFailed struct{ Delivered }
+
+// FactType implements ledger.Body.
+func (DeliveryFailed) FactType() string { return "delivery.failed" }
+
+// DeliveryInDoubt says that the lease ended while sending.
+type DeliveryInDoubt struct{ Delivered }
+
+// FactType implements ledger.Body.
+func (DeliveryInDoubt) FactType() string { return "delivery.in_doubt" }
+
+// NoticeQueued says that people are told something that needs no answer.
+type NoticeQueued struct {
+	Template string   `json:"template"`
+	People   []string `json:"people"`
+}
+
+// FactType implements ledger.Body.
+func (NoticeQueued) FactType() string { return "notice.queued" }
