@@ -27,7 +27,9 @@ func write(t testing.TB, d *db.DB, fn func(ctx context.Context, tx *db.Tx) error
 
 func put(t testing.TB, d *db.DB, kind, key string, at time.Time) {
 	t.Helper()
-	write(t, d, func(ctx context.Context, tx *db.Tx) error { return due.At(ctx, tx, kind, key, at, map[string]string{"k": key}) })
+	write(t, d, func(ctx context.Context, tx *db.Tx) error {
+		return due.At(ctx, tx, kind, key, at, map[string]string{"k": key})
+	})
 }
 
 func run(t testing.TB, w *due.Worker) (stop func()) {
