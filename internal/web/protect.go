@@ -1,0 +1,147 @@
+package web
+
+import (
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"tocsin/internal/kit"
+)
+
+var statuses = map[kit.Code]int{
+	kit.CodeInvalid: 422, kit.CodeMalformed: 400, kit.CodeUnauthenticated: 401, kit.CodeForbidden: 403,
+	kit.CodeNotFound: 404, kit.CodeConflict: 409, kit.CodeStale: 412, kit.CodePreconditionRequired: 428,
+	kit.CodeTooLarge: 413, kit.CodeUnsupported: 415, kit.CodeBusy: 503, kit.CodeInternal: 500,
+}
+
+func statusOf(c kit.Code) int {
+	if s, ok := statuses[c]; ok {
+		return s
+	}
+	return 500
+}
+
+const policy = "default-src 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'; form-action 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'"
+
+// protect sets the headers of every answer, refuses posts from other sites and
+// turns a panic into the error page.
+func (s *server) protect(next http.Handler) http.Handler {
+	cross := http.NewCrossOriginProtection()
+	cross.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		q := s.request(w, r)
+		q.fail(kit.Errorf(kit.CodeForbidden, "web.error.cross_site"))
+	}))
+	guarded := cross.Handler(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", policy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "same-origin")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
+		if r.TLS != nil || len(s.BaseURL) > 8 && s.BaseURL[:8] == "https://" {
+			h.Set("Strict-Transport-Security", "max-age=31536000")
+		}
+		defer func() {
+			if p := recover(); p != nil {
+				if p == http.ErrAbortHandler {
+					panic(p)
+				}
+				s.Log.Error("page broke", "path", r.URL.Path, "panic", p)
+				s.request(w, r).fail(kit.Errorf(kit.CodeInternal, "error.internal"))
+			}
+		}()
+		guarded.ServeHTTP(w, r)
+	})
+}
+
+// fail shows the error page.
+func (q *req) fail(err error) {
+	e := kit.AsError(err)
+	if e.Code == kit.CodeInternal {
+		q.s.Log.Error("page failed", "path", q.r.URL.Path, "request_id", q.id, "err", err)
+	}
+	if e.RetryAfter > 0 {
+		q.w.Header().Set("Retry-After", strconv.Itoa(e.RetryAfter))
+	}
+	q.status, q.failed = statusOf(e.Code), nil
+	q.title = q.t("web.error.title")
+	if err := q.render(shell(errorPage(e))); err != nil {
+		http.Error(q.w, "500", http.StatusInternalServerError)
+	}
+}
+
+// once remembers the answers to the forms of the last ten minutes by their key, so
+// that a second submit of the same form gives the first one's answer.
+type once struct {
+	mu   sync.Mutex
+	seen map[string]*sent
+}
+
+type sent struct {
+	at   time.Time
+	done chan struct{}
+	to   string
+}
+
+func newOnce() *once { return &once{seen: map[string]*sent{}} }
+
+type catcher struct {
+	http.ResponseWriter
+	status int
+}
+
+func (c *catcher) WriteHeader(status int) {
+	c.status = status
+	c.ResponseWriter.WriteHeader(status)
+}
+
+// only runs a POST once for each idempotency key and person.
+func (s *server) only(h handler) handler {
+	return func(q *req) error {
+		key := q.form("idempotency_key")
+		if key == "" || len(key) > 100 {
+			return h(q)
+		}
+		key = q.actor.ID + "\x00" + q.r.URL.Path + "\x00" + key
+		s.sent.mu.Lock()
+		for k, v := range s.sent.seen {
+			if len(s.sent.seen) > 1000 && q.now.Sub(v.at) > 10*time.Minute {
+				delete(s.sent.seen, k)
+			}
+		}
+		first, again := s.sent.seen[key]
+		if !again {
+			first = &sent{at: q.now, done: make(chan struct{})}
+			s.sent.seen[key] = first
+		}
+		s.sent.mu.Unlock()
+		if again {
+			select {
+			case <-first.done:
+			case <-q.ctx.Done():
+				return nil
+			}
+			if first.to != "" {
+				return q.redirect(first.to)
+			}
+			return h(q)
+		}
+		c := &catcher{ResponseWriter: q.w}
+		q.w = c
+		defer func() {
+			if c.status == http.StatusSeeOther {
+				first.to = c.Header().Get("Location")
+			} else {
+				s.sent.mu.Lock()
+				delete(s.sent.seen, key)
+				s.sent.mu.Unlock()
+			}
+			close(first.done)
+		}()
+		return h(q)
+	}
+}
