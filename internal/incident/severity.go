@@ -182,8 +182,8 @@ func (a Answers) Normal() (Answers, error) {
 	return a, bad.Err()
 }
 
-// Assessment is what five answers come to.
-type Assessment struct {
+// Verdict is what five answers come to.
+type Verdict struct {
 	Severity Severity
 	// DecidedBy is the line that decided; on equal lines data goes before spread
 	// before service.
@@ -193,8 +193,8 @@ type Assessment struct {
 
 // Assess computes the severity from normal answers: the worst of three lines. An
 // unknown alone never makes sev1 and never the mildest level.
-func Assess(a Answers) Assessment {
-	out := Assessment{Severity: serviceTable[a.Who][a.What], DecidedBy: LineService}
+func Assess(a Answers) Verdict {
+	out := Verdict{Severity: serviceTable[a.Who][a.What], DecidedBy: LineService}
 	if a.Trend == "spreading" {
 		s := Sev2
 		if a.Change == "none" || a.Change == "unknown" {

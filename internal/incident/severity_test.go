@@ -36,17 +36,17 @@ func TestOtherLines(t *testing.T) {
 	cases := []struct {
 		name string
 		edit func(*Answers)
-		want Assessment
+		want Verdict
 	}{
-		{"data seen", func(a *Answers) { a.Data = "yes"; a.DataKinds = []string{"personal"} }, Assessment{Sev1, LineData, DataYes}},
-		{"data possibly", func(a *Answers) { a.Data = "possibly"; a.DataKinds = []string{"content"} }, Assessment{Sev2, LineData, DataPossibly}},
-		{"data unknown", func(a *Answers) { a.Data = "unknown" }, Assessment{Sev2, LineData, DataUnknown}},
-		{"credentials only", func(a *Answers) { a.Data = "yes"; a.DataKinds = []string{"credentials", "internal"} }, Assessment{Sev1, LineData, DataNo}},
-		{"kinds not given", func(a *Answers) { a.Data = "yes" }, Assessment{Sev1, LineData, DataUnknown}},
-		{"spreading, nothing changed", func(a *Answers) { a.Trend = "spreading" }, Assessment{Sev1, LineSpread, DataNo}},
-		{"spreading, change unknown", func(a *Answers) { a.Trend, a.Change = "spreading", "unknown" }, Assessment{Sev1, LineSpread, DataNo}},
-		{"spreading, known change", func(a *Answers) { a.Trend, a.Change = "spreading", "CHG-9" }, Assessment{Sev2, LineSpread, DataNo}},
-		{"trend unknown", func(a *Answers) { a.Trend = "unknown" }, Assessment{Sev4, LineService, DataNo}},
+		{"data seen", func(a *Answers) { a.Data = "yes"; a.DataKinds = []string{"personal"} }, Verdict{Sev1, LineData, DataYes}},
+		{"data possibly", func(a *Answers) { a.Data = "possibly"; a.DataKinds = []string{"content"} }, Verdict{Sev2, LineData, DataPossibly}},
+		{"data unknown", func(a *Answers) { a.Data = "unknown" }, Verdict{Sev2, LineData, DataUnknown}},
+		{"credentials only", func(a *Answers) { a.Data = "yes"; a.DataKinds = []string{"credentials", "internal"} }, Verdict{Sev1, LineData, DataNo}},
+		{"kinds not given", func(a *Answers) { a.Data = "yes" }, Verdict{Sev1, LineData, DataUnknown}},
+		{"spreading, nothing changed", func(a *Answers) { a.Trend = "spreading" }, Verdict{Sev1, LineSpread, DataNo}},
+		{"spreading, change unknown", func(a *Answers) { a.Trend, a.Change = "spreading", "unknown" }, Verdict{Sev1, LineSpread, DataNo}},
+		{"spreading, known change", func(a *Answers) { a.Trend, a.Change = "spreading", "CHG-9" }, Verdict{Sev2, LineSpread, DataNo}},
+		{"trend unknown", func(a *Answers) { a.Trend = "unknown" }, Verdict{Sev4, LineService, DataNo}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

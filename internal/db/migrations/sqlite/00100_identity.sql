@@ -45,6 +45,9 @@ CREATE TABLE api_token (
   creator TEXT NOT NULL,
   created_at BIGINT NOT NULL,
   expires_at BIGINT NOT NULL,
-  revoked_at BIGINT NOT NULL
+  revoked_at BIGINT NOT NULL,
+  parent TEXT NOT NULL
 );
+CREATE INDEX api_token_creator ON api_token (creator);
+CREATE INDEX api_token_parent ON api_token (parent);
 CREATE TABLE sign_in_attempt (id TEXT PRIMARY KEY, failures BIGINT NOT NULL, next_at BIGINT NOT NULL, last_at BIGINT NOT NULL);
