@@ -3,16 +3,35 @@ package identity
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/mail"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/uptrace/bun"
+
 	"tocsin/internal/db"
 	"tocsin/internal/kit"
 )
 
-// Person gives a person by id.
+// SeePerson is Person for edges: any account may.
+func (s *Service) SeePerson(ctx context.Context, id string) (Person, error) {
+	if err := s.Require(ctx, "person.see"); err != nil {
+		return Person{}, err
+	}
+	return s.Person(ctx, id)
+}
+
+// SeePeople is People for edges: any account may.
+func (s *Service) SeePeople(ctx context.Context, f Filter) ([]Person, error) {
+	if err := s.Require(ctx, "person.see"); err != nil {
+		return nil, err
+	}
+	return s.People(ctx, f)
+}
+
+// Person gives a person by id. It asks for no right: for other modules.
 func (s *Service) Person(ctx context.Context, id string) (Person, error) {
 	return s.person(ctx, "id", id)
 }
@@ -110,8 +129,8 @@ func (s *Service) ChangePerson(ctx context.Context, p Person) error {
 		return err
 	}
 	return s.d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
-		// The row is locked before it is compared, so that two changes do not cross.
-		if err := exec(ctx, tx, `UPDATE person SET version=version WHERE access='admin' OR id=$1`, p.ID); err != nil {
+		// The admins are locked too, so that two of them cannot both leave.
+		if err := lockPeople(ctx, tx, p.ID); err != nil {
 			return err
 		}
 		old, err := s.person(ctx, "id", p.ID)
@@ -125,27 +144,44 @@ func (s *Service) ChangePerson(ctx context.Context, p Person) error {
 		if len(fields) == 0 {
 			return nil
 		}
-		if old.Access == kit.AccessAdmin && !old.Suspended && (p.Suspended || p.Access != kit.AccessAdmin) {
-			n, err := s.People(ctx, Filter{Access: kit.AccessAdmin, Active: true})
-			if err != nil {
-				return err
-			}
-			if len(n) < 2 {
-				return kit.Conflict("last_admin", "identity.error.last_admin")
-			}
-		}
-		if err := savePerson(ctx, tx, p, false); err != nil {
+		return s.changePerson(ctx, tx, old, p, fields, true)
+	})
+}
+
+func (s *Service) changePerson(ctx context.Context, tx *db.Tx, old, p Person, fields []string, keepAdmin bool) error {
+	if keepAdmin && old.Access == kit.AccessAdmin && !old.Suspended && (p.Suspended || p.Access != kit.AccessAdmin) {
+		n, err := s.People(ctx, Filter{Access: kit.AccessAdmin, Active: true})
+		if err != nil {
 			return err
 		}
-		op := "changed"
-		if p.Suspended && !old.Suspended {
-			op = "suspended"
-			if err := exec(ctx, tx, `DELETE FROM session WHERE person=$1`, p.ID); err != nil {
-				return err
-			}
+		if len(n) < 2 {
+			return kit.Conflict("last_admin", "identity.error.last_admin")
 		}
-		return fact(ctx, tx, "person", p.ID, PersonFact{Op: op, Access: string(p.Access), Changes: fields})
-	})
+	}
+	if err := savePerson(ctx, tx, p, false); err != nil {
+		return err
+	}
+	op := "changed"
+	if p.Suspended && !old.Suspended {
+		op = "suspended"
+		if err := exec(ctx, tx, `DELETE FROM session WHERE person=$1`, p.ID); err != nil {
+			return err
+		}
+		if err := exec(ctx, tx, `DELETE FROM login_link WHERE person=$1`, p.ID); err != nil {
+			return err
+		}
+	}
+	s.forget(tx)
+	return fact(ctx, tx, "person", p.ID, PersonFact{Op: op, Access: string(p.Access), Changes: fields})
+}
+
+func lockPeople(ctx context.Context, tx *db.Tx, ids ...string) error {
+	q := tx.NewSelect().Table("person").Column("id").Where("access = ?", string(kit.AccessAdmin)).OrderExpr("id")
+	if len(ids) > 0 {
+		q = q.WhereOr("id IN (?)", bun.List(ids))
+	}
+	var got []string
+	return db.MapError(tx.ForUpdate(q).Scan(ctx, &got))
 }
 
 func differ(a, b Person) []string {
@@ -182,19 +218,65 @@ func (s *Service) SetAppointments(ctx context.Context, role kit.Role, people []s
 		return kit.InvalidField("role", "identity.error.value")
 	}
 	return s.d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
-		if err := exec(ctx, tx, `DELETE FROM appointment WHERE role=$1`, string(role)); err != nil {
+		changed, err := s.appoint(ctx, tx, role, people)
+		if err != nil || !changed {
 			return err
 		}
-		for i, id := range people {
-			if _, err := s.Person(ctx, id); err != nil {
-				return err
-			}
-			if err := exec(ctx, tx, `INSERT INTO appointment (role, position, person) VALUES ($1,$2,$3)`, string(role), i, id); err != nil {
-				return err
-			}
-		}
-		return nil
+		section := "roles." + string(role)
+		return fact(ctx, tx, "organisation", "organisation", SettingsApplied{Digest: digest(section + "=" + strings.Join(people, ",")), Changed: []string{section}})
 	})
+}
+
+// Appointments gives who is named for each standing role, in order of
+// succession, whether or not they are present.
+func (s *Service) Appointments(ctx context.Context) (map[kit.Role][]string, error) {
+	rows, err := s.d.Read(ctx).QueryContext(ctx, `SELECT role, person FROM appointment ORDER BY role, position`)
+	if err != nil {
+		return nil, db.MapError(err)
+	}
+	defer func() { _ = rows.Close() }()
+	m := map[kit.Role][]string{}
+	for rows.Next() {
+		var role kit.Role
+		var person string
+		if err := rows.Scan(&role, &person); err != nil {
+			return nil, db.MapError(err)
+		}
+		m[role] = append(m[role], person)
+	}
+	return m, db.MapError(rows.Err())
+}
+
+func (s *Service) appoint(ctx context.Context, tx *db.Tx, role kit.Role, people []string) (bool, error) {
+	if err := lockPeople(ctx, tx, people...); err != nil {
+		return false, err
+	}
+	have, err := s.Appointments(ctx)
+	if err != nil || slices.Equal(have[role], people) {
+		return false, err
+	}
+	if err := exec(ctx, tx, `DELETE FROM appointment WHERE role=$1`, string(role)); err != nil {
+		return false, err
+	}
+	var f kit.Fields
+	for i, id := range people {
+		path := fmt.Sprintf("roles.%s[%d]", role, i)
+		p, err := s.Person(ctx, id)
+		switch {
+		case kit.CodeOf(err) == kit.CodeNotFound || err == nil && p.Suspended:
+			f.Add(path, "identity.error.person", "id", id)
+			continue
+		case err != nil:
+			return false, err
+		case slices.Index(people, id) < i:
+			f.Add(path, "identity.error.twice", "id", id)
+			continue
+		}
+		if err := exec(ctx, tx, `INSERT INTO appointment (role, position, person) VALUES ($1,$2,$3)`, string(role), i, id); err != nil {
+			return false, err
+		}
+	}
+	return true, f.Err()
 }
 
 // Appointed is AppointedAt now.
@@ -239,6 +321,10 @@ func (s *Service) SetUp(ctx context.Context, in SetUp) (Person, error) {
 	id := slugOf(in.Email)
 	p := Person{ID: id, Name: in.Name, Email: in.Email, Access: kit.AccessAdmin}
 	ctx = kit.WithActor(ctx, kit.System(kit.ViaWeb))
+	if err := checkNewPassword(in.Password); err != nil {
+		return Person{}, err
+	}
+	hash := hashPassword(in.Password)
 	err := s.d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
 		r, err := s.row(ctx)
 		if err != nil {
@@ -259,7 +345,7 @@ func (s *Service) SetUp(ctx context.Context, in SetUp) (Person, error) {
 		if err := s.addPerson(ctx, p); err != nil {
 			return err
 		}
-		return s.SetPassword(ctx, id, in.Password)
+		return s.storePassword(ctx, tx, id, hash)
 	})
 	if err != nil {
 		return Person{}, err

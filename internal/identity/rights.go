@@ -18,9 +18,14 @@ type Rule struct {
 	Roles []kit.Role
 	// Appointments are the standing roles that may.
 	Appointments []kit.Role
+	// Owners are the access levels that may for what they own (RoleOwner held).
+	Owners []kit.Access
 	// Scope is what a token with scopes needs; empty means no scope gives it.
 	Scope string
 }
+
+// RoleOwner is "held" by the owner of the object that is edited (a service).
+const RoleOwner kit.Role = "owner"
 
 var (
 	everyone   = kit.Accesses
@@ -31,6 +36,8 @@ var (
 	command    = []kit.Role{kit.RoleCommander}
 	leaders    = []kit.Role{kit.RoleCommander, kit.RoleManagement}
 	crew       = []kit.Role{kit.RoleCommander, kit.RolePrimary, kit.RoleSecondary}
+	authors    = []kit.Role{kit.RoleCommander, kit.RolePrimary, kit.RoleSecondary, kit.RoleCommunications}
+	speakers   = []kit.Role{kit.RoleCommunications}
 )
 
 var table = map[kit.Use]Rule{
@@ -49,25 +56,25 @@ var table = map[kit.Use]Rule{
 	"incident.confidential":  {Levels: responders, Roles: crew, Scope: "incidents:write"},
 	"incident.close":         {Levels: managers, Roles: command, Appointments: command, Scope: "incidents:write"},
 	"incident.reopen_closed": {Levels: managers, Roles: command, Appointments: command, Scope: "incidents:write"},
-	"incident.handover":      {Levels: responders, Roles: crew, Appointments: leaders, Scope: "incidents:write"},
-	"incident.take":          {Levels: responders, Roles: crew, Appointments: leaders, Scope: "incidents:write"},
-	"review.write":           {Levels: writers, Scope: "incidents:write"},
+	"incident.handover":      {Levels: responders, Roles: append(leaders, crew...), Appointments: leaders, Scope: "incidents:write"},
+	"incident.take":          {Levels: responders, Roles: append(leaders, crew...), Appointments: leaders, Scope: "incidents:write"},
+	"review.write":           {Levels: writers, Roles: authors, Appointments: speakers, Scope: "incidents:write"},
 	"review.approve":         {Levels: managers, Roles: command, Appointments: command, Scope: "incidents:write"},
-	"action.write":           {Levels: writers, Scope: "incidents:write"},
+	"action.write":           {Levels: writers, Roles: authors, Appointments: speakers, Scope: "incidents:write"},
 	"alert.see":              {Levels: everyone, Scope: "alerts:read"},
 	"alert.answer":           {Levels: responders, Scope: "alerts:write"},
 	"source.edit":            {Levels: managers, Scope: "settings:write"},
 	"route.edit":             {Levels: managers, Scope: "settings:write"},
 	"schedule.see":           {Levels: everyone, Scope: "oncall:read"},
 	"schedule.edit":          {Levels: managers, Scope: "oncall:write"},
-	"override.own":           {Levels: responders, Scope: "oncall:write"},
+	"override.own":           {Levels: everyone, Scope: "oncall:write"},
 	"policy.see":             {Levels: everyone, Scope: "oncall:read"},
 	"policy.edit":            {Levels: managers, Scope: "oncall:write"},
 	"page.answer":            {Levels: everyone, Scope: "oncall:write"},
 	"page.someone":           {Levels: responders, Scope: "oncall:write"},
 	"method.own":             {Levels: everyone, Scope: "oncall:write"},
 	"service.see":            {Levels: everyone, Scope: "continuity:read"},
-	"service.edit":           {Levels: managers, Scope: "continuity:write"},
+	"service.edit":           {Levels: managers, Owners: responders, Scope: "continuity:write"},
 	"change.see":             {Levels: everyone, Scope: "changes:read"},
 	"change.record":          {Levels: responders, Scope: "changes:write"},
 	"person.see":             {Levels: everyone, Scope: "oncall:read"},
@@ -89,7 +96,19 @@ func Table() map[kit.Use]Rule { return maps.Clone(table) }
 // Require is nil when the actor of the context may do the use case, holding the
 // roles in the incident; else a forbidden error that names who can grant it.
 func (s *Service) Require(ctx context.Context, use kit.Use, held ...kit.Role) error {
-	return Allow(kit.ActorFrom(ctx), use, held...)
+	err := Allow(kit.ActorFrom(ctx), use, held...)
+	if kit.CodeOf(err) != kit.CodeForbidden {
+		return err
+	}
+	admins, lookup := s.People(ctx, Filter{Access: kit.AccessAdmin, Active: true})
+	if lookup != nil || len(admins) == 0 {
+		return err
+	}
+	var names []string
+	for _, p := range admins[:min(len(admins), 3)] {
+		names = append(names, p.Name)
+	}
+	return kit.Forbidden(string(use), strings.Join(names, ", "))
 }
 
 // Allow is Require for a given actor.
@@ -106,7 +125,8 @@ func Allow(a kit.Actor, use kit.Use, held ...kit.Role) error {
 	}
 	switch a.Kind {
 	case kit.ActorPerson:
-		if slices.Contains(r.Levels, a.Access) || in(held, r.Roles) || in(a.Appointments, r.Appointments) {
+		if slices.Contains(r.Levels, a.Access) || in(held, r.Roles) || in(a.Appointments, r.Appointments) ||
+			slices.Contains(held, RoleOwner) && slices.Contains(r.Owners, a.Access) {
 			return nil
 		}
 	case kit.ActorToken:
@@ -114,15 +134,11 @@ func Allow(a kit.Actor, use kit.Use, held ...kit.Role) error {
 			return nil
 		}
 	}
-	who := "admin"
-	if len(r.Roles) > 0 {
-		who = "commander, admin"
-	}
-	return kit.Forbidden(string(use), who)
+	return kit.Forbidden(string(use), "admin")
 }
 
 func scoped(have []string, want string) bool {
-	if have == nil {
+	if len(have) == 0 {
 		return true
 	}
 	area, read := strings.CutSuffix(want, ":read")

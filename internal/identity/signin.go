@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -18,22 +19,27 @@ import (
 	"tocsin/internal/kit"
 )
 
-// Limits of a session (P.session) and of a login link.
-const (
-	SessionIdle  = 24 * time.Hour
-	SessionMost  = 30 * 24 * time.Hour
-	LinkLifetime = 15 * time.Minute
-)
+// LinkLifetime is how long a login link can be used.
+const LinkLifetime = 15 * time.Minute
 
 const (
 	argonTime, argonMemory, argonLanes = 2, 19 * 1024, 1
 	freeAccount, freeAddress           = 3, 20
 )
 
+// hashing bounds how many passwords are worked on at once: each takes 19 MiB.
+var hashing = make(chan struct{}, 4)
+
+func argon(pw, salt []byte, t, m uint32, p uint8, n uint32) []byte {
+	hashing <- struct{}{}
+	defer func() { <-hashing }()
+	return argon2.IDKey(pw, salt, t, m, p, n)
+}
+
 func hashPassword(pw string) string {
 	salt := make([]byte, 16)
 	_, _ = rand.Read(salt)
-	k := argon2.IDKey([]byte(pw), salt, argonTime, argonMemory, argonLanes, 32)
+	k := argon([]byte(pw), salt, argonTime, argonMemory, argonLanes, 32)
 	e := base64.RawStdEncoding.EncodeToString
 	return fmt.Sprintf("$argon2id$v=19$m=%d,t=%d,p=%d$%s$%s", argonMemory, argonTime, argonLanes, e(salt), e(k))
 }
@@ -53,7 +59,7 @@ func checkPassword(hash, pw string) bool {
 	if e1 != nil || e2 != nil || len(want) == 0 {
 		return false
 	}
-	return subtle.ConstantTimeCompare(want, argon2.IDKey([]byte(pw), salt, t, m, p, uint32(len(want)))) == 1
+	return subtle.ConstantTimeCompare(want, argon([]byte(pw), salt, t, m, p, uint32(len(want)))) == 1
 }
 
 // nobody is compared for unknown people, so that they take the same time.
@@ -88,16 +94,34 @@ func reserve(ctx context.Context, tx *db.Tx, id string, free int64) error {
 	return exec(ctx, tx, `UPDATE sign_in_attempt SET failures=$2, next_at=$3, last_at=$4 WHERE id=$1`, id, n, kit.Micros(now.Add(delay(n, free))), kit.Micros(now))
 }
 
+// addressOf is what tries are counted by: the address without its port, of IPv6
+// the network of 64 bits that one customer has.
+func addressOf(remote string) string {
+	if ap, err := netip.ParseAddrPort(remote); err == nil {
+		remote = ap.Addr().String()
+	}
+	a, err := netip.ParseAddr(remote)
+	if err != nil {
+		return remote
+	}
+	if a = a.Unmap().WithZone(""); a.Is6() {
+		if p, err := a.Prefix(64); err == nil {
+			return p.String()
+		}
+	}
+	return a.String()
+}
+
 // SignIn opens a session for an address and password. Tries are throttled per
 // account and per remote address: a busy error tells when to come back.
 func (s *Service) SignIn(ctx context.Context, email, password, remote string) (string, Person, error) {
 	email = strings.ToLower(strings.TrimSpace(email))
-	account := "p:" + digest(email)
+	account, address := "p:"+digest(email), "a:"+addressOf(remote)
 	if err := s.d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
 		if err := reserve(ctx, tx, account, freeAccount); err != nil {
 			return err
 		}
-		return reserve(ctx, tx, "a:"+remote, freeAddress)
+		return reserve(ctx, tx, address, freeAddress)
 	}); err != nil {
 		return "", Person{}, err
 	}
@@ -128,7 +152,7 @@ func (s *Service) SignIn(ctx context.Context, email, password, remote string) (s
 		if err := exec(ctx, tx, `DELETE FROM sign_in_attempt WHERE id=$1`, account); err != nil {
 			return err
 		}
-		if err := exec(ctx, tx, `UPDATE sign_in_attempt SET failures = failures - 1, next_at = 0 WHERE id=$1`, "a:"+remote); err != nil {
+		if err := exec(ctx, tx, `UPDATE sign_in_attempt SET failures = failures - 1 WHERE id=$1 AND failures > 0`, address); err != nil {
 			return err
 		}
 		token, err = s.OpenSession(ctx, p.ID, "password")
@@ -143,10 +167,24 @@ func (s *Service) SignIn(ctx context.Context, email, password, remote string) (s
 	return token, p, nil
 }
 
-// OpenSession opens a session and gives its token, stored as SHA-256 only.
+// OpenSession opens a session for somebody whose identity the caller has proven,
+// and gives its token, stored as SHA-256 only.
 func (s *Service) OpenSession(ctx context.Context, person, method string) (string, error) {
 	token := kit.Secret(32)
 	err := s.d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+		p, err := s.person(ctx, "id", person)
+		if err != nil {
+			return err
+		}
+		if p.Suspended {
+			return kit.Errorf(kit.CodeUnauthenticated, "identity.error.session")
+		}
+		if kit.ActorFrom(ctx).Kind == "" {
+			ctx = kit.WithActor(ctx, actorOf(p, nil))
+		}
+		if err := s.tidy(ctx, tx); err != nil {
+			return err
+		}
 		now := kit.Micros(tx.Now())
 		if err := exec(ctx, tx, `INSERT INTO session (hash, person, opened_at, seen_at) VALUES ($1,$2,$3,$3)`, digest(token), person, now); err != nil {
 			return err
@@ -154,6 +192,31 @@ func (s *Service) OpenSession(ctx context.Context, person, method string) (strin
 		return fact(ctx, tx, "person", person, SessionFact{Op: "opened", Method: method})
 	})
 	return token, err
+}
+
+func actorOf(p Person, roles []kit.Role) kit.Actor {
+	return kit.Actor{Kind: kit.ActorPerson, ID: p.ID, Name: p.Name, Via: kit.ViaWeb, Access: p.Access, Appointments: roles, Language: p.Language}
+}
+
+// tidy deletes what has run out.
+func (s *Service) tidy(ctx context.Context, tx *db.Tx) error {
+	now := tx.Now()
+	idle, most, err := s.sessionLimits(ctx)
+	if err != nil {
+		return err
+	}
+	if err := exec(ctx, tx, `DELETE FROM session WHERE seen_at <= $1 OR opened_at <= $2`, kit.Micros(now.Add(-idle)), kit.Micros(now.Add(-most))); err != nil {
+		return err
+	}
+	if err := exec(ctx, tx, `DELETE FROM login_link WHERE expires_at <= $1`, kit.Micros(now)); err != nil {
+		return err
+	}
+	return exec(ctx, tx, `DELETE FROM sign_in_attempt WHERE last_at < $1`, kit.Micros(now.Add(-24*time.Hour)))
+}
+
+func (s *Service) sessionLimits(ctx context.Context) (idle, most time.Duration, err error) {
+	p, err := s.Parameters(ctx)
+	return p.Duration("P.session.idle"), p.Duration("P.session.most"), err
 }
 
 // Session gives who holds the token of a session; unauthenticated when it ended.
@@ -182,8 +245,12 @@ func (s *Service) Session(ctx context.Context, token string) (kit.Actor, Person,
 		return kit.Actor{}, Person{}, db.MapError(err)
 	}
 	_ = rows.Close()
+	idle, most, err := s.sessionLimits(ctx)
+	if err != nil {
+		return kit.Actor{}, Person{}, err
+	}
 	now := s.d.Now()
-	if p.ID == "" || p.Suspended || now.Sub(kit.FromMicros(seen)) >= SessionIdle || now.Sub(kit.FromMicros(opened)) >= SessionMost {
+	if p.ID == "" || p.Suspended || now.Sub(kit.FromMicros(seen)) >= idle || now.Sub(kit.FromMicros(opened)) >= most {
 		return kit.Actor{}, Person{}, out
 	}
 	if now.Sub(kit.FromMicros(seen)) >= time.Minute {
@@ -193,7 +260,7 @@ func (s *Service) Session(ctx context.Context, token string) (kit.Actor, Person,
 			s.d.Log().Warn("session activity not kept", "err", err)
 		}
 	}
-	return kit.Actor{Kind: kit.ActorPerson, ID: p.ID, Name: p.Name, Via: kit.ViaWeb, Access: p.Access, Appointments: roles, Language: p.Language}, p, nil
+	return actorOf(p, roles), p, nil
 }
 
 // EndSession ends a session; nothing happens when there is none.
@@ -257,20 +324,35 @@ func (s *Service) SetPassword(ctx context.Context, person, password string) erro
 			return err
 		}
 	}
-	if utf8.RuneCountInString(password) < 12 || len(password) > 1024 {
-		return kit.InvalidField("password", "identity.error.password")
+	if err := checkNewPassword(password); err != nil {
+		return err
 	}
 	hash := hashPassword(password)
 	return s.d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
-		if _, err := s.person(ctx, "id", person); err != nil {
-			return err
-		}
-		if err := exec(ctx, tx, `INSERT INTO credential (person, hash, changed_at) VALUES ($1,$2,$3) ON CONFLICT (person) DO UPDATE SET hash=excluded.hash, changed_at=excluded.changed_at`, person, hash, kit.Micros(tx.Now())); err != nil {
-			return err
-		}
-		if err := exec(ctx, tx, `DELETE FROM session WHERE person=$1`, person); err != nil {
-			return err
-		}
-		return fact(ctx, tx, "person", person, PersonFact{Op: "changed", Changes: []string{"password"}})
+		return s.storePassword(ctx, tx, person, hash)
 	})
+}
+
+func checkNewPassword(password string) error {
+	if utf8.RuneCountInString(password) < 12 || len(password) > 1024 {
+		return kit.InvalidField("password", "identity.error.password")
+	}
+	return nil
+}
+
+func (s *Service) storePassword(ctx context.Context, tx *db.Tx, person, hash string) error {
+	p, err := s.person(ctx, "id", person)
+	if err != nil {
+		return err
+	}
+	if err := exec(ctx, tx, `DELETE FROM login_link WHERE person=$1`, person); err != nil {
+		return err
+	}
+	if err := exec(ctx, tx, `INSERT INTO credential (person, hash, changed_at) VALUES ($1,$2,$3) ON CONFLICT (person) DO UPDATE SET hash=excluded.hash, changed_at=excluded.changed_at`, person, hash, kit.Micros(tx.Now())); err != nil {
+		return err
+	}
+	if err := exec(ctx, tx, `DELETE FROM session WHERE person=$1`, person); err != nil {
+		return err
+	}
+	return fact(ctx, tx, "person", person, PersonFact{Op: "changed", Access: string(p.Access), Changes: []string{"password"}})
 }

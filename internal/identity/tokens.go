@@ -24,6 +24,10 @@ func (s *Service) CreateToken(ctx context.Context, n NewToken) (string, Token, e
 	if n.Expires == 0 {
 		n.Expires = 90 * 24 * time.Hour
 	}
+	creator, parent, err := s.maker(ctx, a)
+	if err != nil {
+		return "", Token{}, err
+	}
 	var f kit.Fields
 	if strings.TrimSpace(n.Name) == "" || len(n.Name) > 200 {
 		f.Add("name", "identity.error.value")
@@ -42,15 +46,14 @@ func (s *Service) CreateToken(ctx context.Context, n NewToken) (string, Token, e
 		if sc == "incidents:confidential" && !a.IsSystem() && a.Access != kit.AccessAdmin {
 			f.Add("scopes", "identity.error.above")
 		}
-		if a.Scopes != nil && !scoped(a.Scopes, sc) {
+		if len(a.Scopes) > 0 && !scoped(a.Scopes, sc) {
 			f.Add("scopes", "identity.error.above")
 		}
 	}
-	if a.Scopes != nil && len(n.Scopes) == 0 {
+	if len(a.Scopes) > 0 && len(n.Scopes) == 0 {
 		f.Add("scopes", "identity.error.above")
 	}
-	above := slices.Index(kit.Accesses, n.Access) > slices.Index(kit.Accesses, a.Access) || n.Access == kit.AccessCommunications && a.Access == kit.AccessResponder
-	if !a.IsSystem() && above {
+	if !a.IsSystem() && above(n.Access, a.Access) {
 		f.Add("access", "identity.error.above")
 	}
 	if err := f.Err(); err != nil {
@@ -58,11 +61,14 @@ func (s *Service) CreateToken(ctx context.Context, n NewToken) (string, Token, e
 	}
 	secret := "toc_" + kit.Secret(32)
 	now := s.d.Now()
-	t := Token{ID: kit.NewID(), Name: n.Name, Creator: a.ID, Access: n.Access, Scopes: n.Scopes, Created: now, Expires: now.Add(n.Expires)}
+	t := Token{ID: kit.NewID(), Name: n.Name, Creator: creator, Access: n.Access, Scopes: n.Scopes, Created: now, Expires: now.Add(n.Expires)}
+	if parent.ID != "" && t.Expires.After(parent.Expires) {
+		t.Expires = parent.Expires
+	}
 	scopes, _ := json.Marshal(n.Scopes)
-	err := s.d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
-		if err := exec(ctx, tx, `INSERT INTO api_token (id, name, hash, access, scopes, creator, created_at, expires_at, revoked_at) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,0)`,
-			t.ID, t.Name, digest(secret), string(t.Access), string(scopes), t.Creator, kit.Micros(now), kit.Micros(t.Expires)); err != nil {
+	err = s.d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+		if err := exec(ctx, tx, `INSERT INTO api_token (id, name, hash, access, scopes, creator, created_at, expires_at, revoked_at, parent) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,0,$9)`,
+			t.ID, t.Name, digest(secret), string(t.Access), string(scopes), t.Creator, kit.Micros(now), kit.Micros(t.Expires), parent.ID); err != nil {
 			return err
 		}
 		return fact(ctx, tx, "token", t.ID, TokenFact{Op: "created", Name: t.Name, Access: string(t.Access), Scopes: t.Scopes, Expires: t.Expires.Format(time.RFC3339)})
@@ -70,13 +76,30 @@ func (s *Service) CreateToken(ctx context.Context, n NewToken) (string, Token, e
 	return secret, t, err
 }
 
-const tokenColumns = `id, name, access, scopes, creator, created_at, expires_at, revoked_at`
+// maker gives who answers for a token that the actor makes: the person, or for a
+// token the person behind it, and the first token of such a line.
+func (s *Service) maker(ctx context.Context, a kit.Actor) (string, Token, error) {
+	if a.Kind != kit.ActorToken {
+		return a.ID, Token{}, nil
+	}
+	var root string
+	t, err := scanToken(s.d.Read(ctx).QueryRowContext(ctx, `SELECT `+tokenColumns+`, t.parent FROM api_token t WHERE t.id = ?`, a.ID), &root)
+	if err != nil {
+		return "", Token{}, db.NoRows(err, "token", a.ID)
+	}
+	if root != "" {
+		t.ID = root
+	}
+	return t.Creator, t, nil
+}
 
-func scanToken(r scanner) (Token, error) {
+const tokenColumns = `t.id, t.name, t.access, t.scopes, t.creator, t.created_at, t.expires_at, t.revoked_at`
+
+func scanToken(r scanner, more ...any) (Token, error) {
 	var t Token
 	var scopes string
 	var c, e, v int64
-	if err := r.Scan(&t.ID, &t.Name, &t.Access, &scopes, &t.Creator, &c, &e, &v); err != nil {
+	if err := r.Scan(append([]any{&t.ID, &t.Name, &t.Access, &scopes, &t.Creator, &c, &e, &v}, more...)...); err != nil {
 		return t, err
 	}
 	t.Created, t.Expires, t.Revoked = kit.FromMicros(c), kit.FromMicros(e), kit.FromMicros(v)
@@ -88,7 +111,7 @@ func (s *Service) Tokens(ctx context.Context) ([]Token, error) {
 	if err := s.Require(ctx, "token.own"); err != nil {
 		return nil, err
 	}
-	rows, err := s.d.Read(ctx).QueryContext(ctx, `SELECT `+tokenColumns+` FROM api_token WHERE ? OR creator = ? ORDER BY id DESC LIMIT 500`,
+	rows, err := s.d.Read(ctx).QueryContext(ctx, `SELECT `+tokenColumns+` FROM api_token t WHERE ? OR t.creator = ? ORDER BY t.id DESC LIMIT 500`,
 		s.Require(ctx, "token.edit") == nil, kit.ActorFrom(ctx).ID)
 	if err != nil {
 		return nil, db.MapError(err)
@@ -111,7 +134,7 @@ func (s *Service) RevokeToken(ctx context.Context, id string) error {
 		return err
 	}
 	return s.d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
-		t, err := scanToken(tx.QueryRow(ctx, `SELECT `+tokenColumns+` FROM api_token WHERE id=$1`, id))
+		t, err := scanToken(tx.QueryRow(ctx, `SELECT `+tokenColumns+` FROM api_token t WHERE t.id=$1`, id))
 		if err != nil {
 			return db.NoRows(err, "token", id)
 		}
@@ -121,14 +144,10 @@ func (s *Service) RevokeToken(ctx context.Context, id string) error {
 		if !t.Revoked.IsZero() {
 			return nil
 		}
-		if err := exec(ctx, tx, `UPDATE api_token SET revoked_at=$2 WHERE id=$1`, id, kit.Micros(tx.Now())); err != nil {
+		if err := exec(ctx, tx, `UPDATE api_token SET revoked_at=$2 WHERE (id=$1 OR parent=$1) AND revoked_at=0`, id, kit.Micros(tx.Now())); err != nil {
 			return err
 		}
-		tx.AfterCommit(func() {
-			s.mu.Lock()
-			clear(s.cache)
-			s.mu.Unlock()
-		})
+		s.forget(tx)
 		return fact(ctx, tx, "token", id, TokenFact{Op: "revoked", Name: t.Name, Access: string(t.Access), Scopes: t.Scopes, Expires: t.Expires.Format(time.RFC3339)})
 	})
 }
@@ -144,13 +163,15 @@ func (s *Service) Authenticate(ctx context.Context, bearer string) (kit.Actor, e
 	c, ok := s.cache[h]
 	s.mu.Unlock()
 	if age := now.Sub(c.at); !ok || age < 0 || age >= tokenTTL {
-		t, err := scanToken(s.d.Read(ctx).QueryRowContext(ctx, `SELECT `+tokenColumns+` FROM api_token WHERE hash = ?`, h))
+		c = cached{at: now}
+		var err error
+		c.token, err = scanToken(s.d.Read(ctx).QueryRowContext(ctx, `SELECT `+tokenColumns+`, COALESCE(p.access, ''), COALESCE(p.suspended, FALSE)
+			FROM api_token t LEFT JOIN person p ON p.id = t.creator WHERE t.hash = ?`, h), &c.access, &c.suspended)
 		if err = db.NoRows(err, "token", ""); kit.CodeOf(err) == kit.CodeNotFound {
 			return kit.Actor{}, bad
 		} else if err != nil {
 			return kit.Actor{}, err
 		}
-		c = cached{t, now}
 		s.mu.Lock()
 		if len(s.cache) >= 1000 {
 			clear(s.cache)
@@ -158,8 +179,22 @@ func (s *Service) Authenticate(ctx context.Context, bearer string) (kit.Actor, e
 		s.cache[h] = c
 		s.mu.Unlock()
 	}
-	if t := c.token; t.Revoked.IsZero() && now.Before(t.Expires) {
-		return kit.Actor{Kind: kit.ActorToken, ID: t.ID, Name: t.Name, Via: kit.ViaAPI, Access: t.Access, Scopes: t.Scopes}, nil
+	t := c.token
+	if !t.Revoked.IsZero() || !now.Before(t.Expires) || c.suspended {
+		return kit.Actor{}, bad
 	}
-	return kit.Actor{}, bad
+	// Who made the token may have fewer rights by now.
+	if c.access != "" && above(t.Access, c.access) {
+		t.Access = c.access
+	}
+	return kit.Actor{Kind: kit.ActorToken, ID: t.ID, Name: t.Name, Via: kit.ViaAPI, Access: t.Access, Scopes: t.Scopes}, nil
+}
+
+// above tells whether a level has a right that another lacks. Communications is
+// not above responder in rank, but has rights of its own.
+func above(a, b kit.Access) bool {
+	if a == kit.AccessCommunications && b == kit.AccessResponder {
+		return true
+	}
+	return slices.Index(kit.Accesses, a) > slices.Index(kit.Accesses, b)
 }

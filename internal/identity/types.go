@@ -3,6 +3,7 @@
 package identity
 
 import (
+	"context"
 	"encoding/json"
 	"sync"
 	"time"
@@ -63,14 +64,18 @@ type Organisation struct {
 	Version    int64     `json:"-"`
 }
 
-// Settings are the parts of the organisation file that identity keeps.
+// Settings are the parts of the organisation file that identity keeps. A nil
+// section is not touched.
 type Settings struct {
-	Organisation Organisation
+	Organisation *Organisation
 	People       []Person
 	Teams        []Team
 	Roles        map[kit.Role][]string
 	Parameters   map[string]string
-	Levels       json.RawMessage
+	// Reason goes with what is loosened.
+	Reason string
+	// Levels is what differs from the default response levels.
+	Levels json.RawMessage
 	// Kept are sections whose module is not in this build, whole.
 	Kept map[string]json.RawMessage
 }
@@ -104,20 +109,41 @@ type Filter struct {
 	Active bool
 }
 
-// Options tune the service.
-type Options struct{}
+// Options join the service to what it may not import.
+type Options struct {
+	// InUse tells why a person cannot be retired now ("on duty", "commander of
+	// INC-42"), empty when they can. Nil asks nobody.
+	InUse func(ctx context.Context, person string) (string, error)
+	// Loosens tells whether going from one set of response levels to another
+	// loosens any. Nil counts every change as loosening.
+	Loosens func(from, to json.RawMessage) bool
+}
 
 // Service is the use cases of identity.
 type Service struct {
 	d     *db.DB
+	o     Options
 	mu    sync.Mutex
 	cache map[string]cached
 }
 
 type cached struct {
 	token Token
-	at    time.Time
+	// access is the creator's present level, empty when no person made the token;
+	// suspended tells that the creator's account is closed.
+	access    kit.Access
+	suspended bool
+	at        time.Time
 }
 
 // New makes the service.
-func New(d *db.DB, _ Options) *Service { return &Service{d: d, cache: map[string]cached{}} }
+func New(d *db.DB, o Options) *Service { return &Service{d: d, o: o, cache: map[string]cached{}} }
+
+// forget drops what is remembered of tokens once the transaction is durable.
+func (s *Service) forget(tx *db.Tx) {
+	tx.AfterCommit(func() {
+		s.mu.Lock()
+		clear(s.cache)
+		s.mu.Unlock()
+	})
+}
