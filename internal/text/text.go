@@ -25,7 +25,7 @@ const (
 // field path.
 func Clean(path, s string, limit int, multiline bool) (string, error) {
 	if !utf8.ValidString(s) {
-		return "", kit.InvalidField(path, "error.not_utf8")
+		return "", kit.InvalidField(path, "error.bad_text")
 	}
 	s = strings.ReplaceAll(strings.ReplaceAll(s, "\r\n", "\n"), "\r", "\n")
 	s = norm.NFC.String(s)
