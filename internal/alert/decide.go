@@ -1,0 +1,132 @@
+package alert
+
+import (
+	"time"
+
+	"tocsin/internal/kit"
+	"tocsin/internal/ledger"
+)
+
+// live is an alert as the hot path sees it, with what must be written.
+type live struct {
+	Alert
+	endsByTimeout bool
+	fresh         bool
+	dirty         bool
+	// due asks for a due row at EndsAt.
+	due bool
+}
+
+// decide folds one signal into the live alert of its key (nil when there is
+// none). It gives the alert it touched, nil when the signal is dropped, and the
+// facts of it.
+func decide(cur *live, sig *Signal, now time.Time, route func(*Signal) Decision) (*live, []ledger.Body) {
+	switch sig.Action {
+	case Resolve:
+		if cur == nil {
+			return nil, nil
+		}
+		cur.LastAt = now
+		return cur, []ledger.Body{cur.resolve("sent", now)}
+	case Acknowledge:
+		if cur == nil {
+			return nil, nil
+		}
+		return cur, cur.acknowledge("sender", now)
+	}
+	if cur == nil {
+		return open(sig, now, route(sig))
+	}
+	return cur, cur.repeat(sig, now, route)
+}
+
+func open(sig *Signal, now time.Time, d Decision) (*live, []ledger.Body) {
+	l := &live{fresh: true, endsByTimeout: sig.EndsByTimeout, due: !sig.EndsAt.IsZero(), Alert: Alert{
+		ID: kit.NewIDAt(now), Source: sig.Source, DedupKey: sig.DedupKey, State: StateOpen,
+		Severity: sig.Severity, Title: sig.Title, Service: sig.Service, Labels: sig.Labels,
+		Annotations: sig.Annotations, Link: sig.Link, Count: 1, FirstAt: now, LastAt: now,
+		StartsAt: sig.StartsAt, EndsAt: sig.EndsAt,
+	}}
+	l.routed(d)
+	facts := []ledger.Body{l.opened(d)}
+	if d.Then == ThenSuppress {
+		l.State = StateSuppressed
+		facts = append(facts, Suppressed{Reason: d.Reason, Rule: d.Route})
+	}
+	return l, facts
+}
+
+func (l *live) routed(d Decision) {
+	l.Route, l.Then, l.Reason, l.GroupKey = d.Route, d.Then, d.Reason, d.GroupKey
+}
+
+func (l *live) opened(d Decision) Opened {
+	return Opened{
+		Source: l.Source, Service: l.Service, DedupKey: l.DedupKey, Title: l.Title, Severity: l.Severity,
+		Labels: l.Labels, Link: l.Link, Route: d.Route, Then: d.Then, IncidentSeverity: d.Severity,
+		Kind: d.Kind, Policy: d.Policy, GroupKey: d.GroupKey, WindowS: int64(d.Window / time.Second),
+	}
+}
+
+// repeat takes a further trigger of a live alert. When the sender changes the
+// severity of an alert that nobody was told of, the routes decide anew: what was
+// kept quiet as info must not stay quiet as critical.
+func (l *live) repeat(sig *Signal, now time.Time, route func(*Signal) Decision) []ledger.Body {
+	l.dirty = true
+	l.Count++
+	l.LastAt = now
+	l.Title, l.Annotations = sig.Title, sig.Annotations
+	if sig.Link != "" {
+		l.Link = sig.Link
+	}
+	if !sig.EndsAt.IsZero() {
+		keep := sig.EndsByTimeout && !l.endsByTimeout && l.EndsAt.After(sig.EndsAt)
+		if !keep {
+			// A due row that comes too early finds the later end and waits for it.
+			l.due = l.EndsAt.IsZero() || sig.EndsAt.Before(l.EndsAt)
+			l.EndsAt, l.endsByTimeout = sig.EndsAt, sig.EndsByTimeout
+		}
+	}
+	if sig.Severity == l.Severity {
+		return nil
+	}
+	facts := []ledger.Body{SeverityChanged{From: l.Severity, To: sig.Severity}}
+	l.Severity = sig.Severity
+	if l.Then == ThenIncident {
+		return facts
+	}
+	again := *sig
+	again.Service = l.Service
+	again.Labels = l.Labels
+	d := route(&again)
+	if d.Then != ThenIncident {
+		return facts
+	}
+	if l.State == StateSuppressed {
+		l.State = StateOpen
+		facts = append(facts, Unsuppressed{Reason: "severity", Rule: d.Route})
+	}
+	l.routed(d)
+	return append(facts, l.opened(d))
+}
+
+func (l *live) acknowledge(by string, now time.Time) []ledger.Body {
+	l.dirty = true
+	if by == "sender" {
+		l.LastAt = now
+	}
+	if l.State != StateOpen {
+		return nil
+	}
+	l.State, l.AcknowledgedBy, l.AcknowledgedAt = StateAcknowledged, by, now
+	if by != "sender" {
+		by = "person"
+	}
+	return []ledger.Body{Acknowledged{By: by}}
+}
+
+func (l *live) resolve(how string, now time.Time) ledger.Body {
+	l.dirty, l.due = true, false
+	l.State, l.How, l.ResolvedAt = StateResolved, how, now
+	return Resolved{How: how, Count: l.Count, DurationS: int64(now.Sub(l.FirstAt) / time.Second)}
+}

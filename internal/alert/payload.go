@@ -1,0 +1,177 @@
+package alert
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"sync"
+	"time"
+
+	"tocsin/internal/db"
+	"tocsin/internal/kit"
+)
+
+const (
+	payloadsKept = 20
+	payloadBytes = 16 << 10
+)
+
+type ring struct {
+	heardAt   time.Time
+	heardDone time.Time
+	fresh     []Payload
+}
+
+// rings holds what the hot path leaves to be written behind it.
+type rings struct {
+	mu sync.Mutex
+	m  map[string]*ring
+}
+
+func (r *rings) of(source string) *ring {
+	x := r.m[source]
+	if x == nil {
+		x = &ring{}
+		r.m[source] = x
+	}
+	return x
+}
+
+func (r *rings) heard(sources []string, at time.Time) {
+	r.mu.Lock()
+	for _, s := range sources {
+		r.of(s).heardAt = at
+	}
+	r.mu.Unlock()
+}
+
+func (r *rings) lastHeard(source string) time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if x := r.m[source]; x != nil {
+		return x.heardAt
+	}
+	return time.Time{}
+}
+
+func (r *rings) drop(source string) {
+	r.mu.Lock()
+	delete(r.m, source)
+	r.mu.Unlock()
+}
+
+// LogPayload keeps a message as it came, at no cost to its sender: it is written
+// within a second, and only the last 20 of a source are kept. Secrets must have
+// been taken out of it.
+func (s *Service) LogPayload(source string, p Payload) {
+	if len(p.Body) > payloadBytes {
+		p.Body = p.Body[:payloadBytes]
+	}
+	p.Body = clean(p.Body)
+	s.rings.mu.Lock()
+	x := s.rings.of(source)
+	x.fresh = append(x.fresh, p)
+	if len(x.fresh) > 2*payloadsKept {
+		x.fresh = append(x.fresh[:0], x.fresh[len(x.fresh)-payloadsKept:]...)
+	}
+	s.rings.mu.Unlock()
+}
+
+type flushed struct {
+	source  string
+	heardAt time.Time
+	fresh   []Payload
+}
+
+func (s *Service) flushRings(ctx context.Context) {
+	var work []flushed
+	s.rings.mu.Lock()
+	for id, x := range s.rings.m {
+		f := flushed{source: id, fresh: x.fresh}
+		if x.heardAt.After(x.heardDone) {
+			f.heardAt = x.heardAt
+			x.heardDone = x.heardAt
+		}
+		x.fresh = nil
+		if len(f.fresh) > payloadsKept {
+			f.fresh = f.fresh[len(f.fresh)-payloadsKept:]
+		}
+		if !f.heardAt.IsZero() || len(f.fresh) > 0 {
+			work = append(work, f)
+		}
+	}
+	s.rings.mu.Unlock()
+	if len(work) == 0 {
+		return
+	}
+	err := s.db.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+		for _, f := range work {
+			if err := saveFlushed(ctx, tx, f); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		s.log.Warn("payload log not written", "error", err)
+	}
+}
+
+func saveFlushed(ctx context.Context, tx *db.Tx, f flushed) error {
+	if !f.heardAt.IsZero() {
+		if _, err := tx.Exec(ctx, `UPDATE source SET last_heard_at = $1 WHERE id = $2 AND last_heard_at < $1`, kit.Micros(f.heardAt), f.source); err != nil {
+			return db.MapError(err)
+		}
+	}
+	if len(f.fresh) == 0 {
+		return nil
+	}
+	var last int64
+	if err := tx.QueryRow(ctx, `SELECT COALESCE(MAX(slot), 0) FROM signal_payload WHERE source = $1`, f.source).Scan(&last); err != nil {
+		return db.MapError(err)
+	}
+	for _, p := range f.fresh {
+		last++
+		raw, err := json.Marshal(p)
+		if err != nil {
+			return kit.Internal(err)
+		}
+		// A source that was removed meanwhile has no log.
+		_, err = tx.Exec(ctx, `INSERT INTO signal_payload (source, slot, at, body) SELECT id, CAST($2 AS BIGINT), CAST($3 AS BIGINT), CAST($4 AS TEXT) FROM source WHERE id = $1
+			ON CONFLICT (source, slot) DO NOTHING`, f.source, last, kit.Micros(p.At), string(raw))
+		if err != nil {
+			return db.MapError(err)
+		}
+	}
+	_, err := tx.Exec(ctx, `DELETE FROM signal_payload WHERE source = $1 AND slot <= $2`, f.source, last-payloadsKept)
+	return db.MapError(err)
+}
+
+// Payloads gives the last messages of a source, newest first.
+func (s *Service) Payloads(ctx context.Context, source string) ([]Payload, error) {
+	if err := s.rights.Require(ctx, "source.edit"); err != nil {
+		return nil, err
+	}
+	if _, err := s.sourceRow(ctx, source); err != nil {
+		return nil, err
+	}
+	var bodies []string
+	if err := s.db.Read(ctx).NewSelect().Table("signal_payload").Column("body").Where("source = ?", source).Order("slot DESC").Limit(payloadsKept).Scan(ctx, &bodies); err != nil {
+		return nil, db.MapError(err)
+	}
+	var out []Payload
+	s.rings.mu.Lock()
+	if x := s.rings.m[source]; x != nil {
+		out = slices.Clone(x.fresh)
+	}
+	s.rings.mu.Unlock()
+	slices.Reverse(out)
+	for _, b := range bodies {
+		var p Payload
+		if err := json.Unmarshal([]byte(b), &p); err != nil {
+			return nil, kit.Internal(err)
+		}
+		out = append(out, p)
+	}
+	return out[:min(len(out), payloadsKept)], nil
+}

@@ -1,0 +1,360 @@
+package alert
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"tocsin/internal/db"
+	"tocsin/internal/due"
+	"tocsin/internal/kit"
+	"tocsin/internal/ledger"
+)
+
+const (
+	queueSize = 4096
+	batchSize = 256
+	// linger is how long the writer waits for requests that are being read.
+	linger = 300 * time.Microsecond
+)
+
+type request struct {
+	signals []Signal
+	out     []Outcome
+	err     error
+	done    chan struct{}
+}
+
+func busy(err error) error {
+	return &kit.Error{Code: kit.CodeBusy, Key: "alert.error.busy", Reason: "queue_full", RetryAfter: 1, Err: err}
+}
+
+// Ingest folds signals into alerts and returns once that is durable; the
+// outcomes stand in the order of the signals. On any error nothing of it is
+// kept: the sender must send again. Inside a transaction it becomes part of it.
+func (s *Service) Ingest(ctx context.Context, signals []Signal) ([]Outcome, error) {
+	if len(signals) == 0 {
+		return nil, nil
+	}
+	if len(signals) > MaxSignals {
+		return nil, kit.Errorf(kit.CodeTooLarge, "alert.error.too_many_signals", "max", MaxSignals)
+	}
+	for i := range signals {
+		if err := check(&signals[i]); err != nil {
+			return nil, err
+		}
+	}
+	if s.db.InTx(ctx) {
+		r := &request{signals: signals}
+		err := s.db.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+			return s.fold(ctx, tx, []*request{r})
+		})
+		return r.out, err
+	}
+	r := &request{signals: signals, done: make(chan struct{})}
+	s.life.RLock()
+	if !s.running {
+		s.life.RUnlock()
+		return nil, busy(errors.New("the writer does not run"))
+	}
+	select {
+	case s.queue <- r:
+		s.life.RUnlock()
+	default:
+		s.life.RUnlock()
+		s.refused.Add(1)
+		return nil, busy(errors.New("queue full"))
+	}
+	// The answer is awaited even when the sender has gone: the writer owns the
+	// request until then, and it is bounded.
+	<-r.done
+	return r.out, r.err
+}
+
+// check brings a signal into its limits and refuses what cannot be one.
+func check(sig *Signal) error {
+	sig.DedupKey, sig.Title = clean(sig.DedupKey), cut(clean(sig.Title), MaxTitle)
+	sig.Service, sig.Link = clean(sig.Service), cut(clean(sig.Link), 2048)
+	var f kit.Fields
+	if sig.Source == "" {
+		f.Add("source", "error.required")
+	}
+	if sig.DedupKey == "" {
+		f.Add("dedup_key", "error.required")
+	}
+	if utf8.RuneCountInString(sig.DedupKey) > MaxDedupKey {
+		f.Add("dedup_key", "error.too_long", "max", MaxDedupKey)
+	}
+	if sig.Action == Trigger {
+		if sig.Title == "" {
+			sig.Title = sig.DedupKey
+		}
+		if !sig.Severity.Valid() {
+			sig.Severity = Error
+		}
+	} else if sig.Action != Resolve && sig.Action != Acknowledge {
+		f.Add("action", "error.invalid")
+	}
+	if len(sig.Labels) > MaxLabels {
+		f.Add("labels", "alert.error.too_many_labels", "max", MaxLabels)
+	}
+	sig.Labels, sig.Annotations = cleanMap(sig.Labels), cleanMap(sig.Annotations)
+	return f.Err()
+}
+
+// clean removes what one of the databases cannot keep as text.
+func clean(s string) string {
+	if strings.IndexByte(s, 0) >= 0 {
+		s = strings.ReplaceAll(s, "\x00", "")
+	}
+	if !utf8.ValidString(s) {
+		s = strings.ToValidUTF8(s, "\uFFFD")
+	}
+	return s
+}
+
+func cleanMap(m map[string]string) map[string]string {
+	dirty := false
+	for k, v := range m {
+		if clean(k) != k || clean(v) != v {
+			dirty = true
+			break
+		}
+	}
+	if !dirty {
+		return m
+	}
+	n := make(map[string]string, len(m))
+	for k, v := range m {
+		n[clean(k)] = clean(v)
+	}
+	return n
+}
+
+func cut(s string, runes int) string {
+	if len(s) <= runes {
+		return s
+	}
+	r := []rune(s)
+	if len(r) <= runes {
+		return s
+	}
+	return string(r[:runes])
+}
+
+func (s *Service) writer(stop chan struct{}) {
+	defer s.done.Done()
+	ctx := kit.WithActor(context.Background(), kit.System(kit.ViaIngest))
+	timer := time.NewTimer(time.Hour)
+	timer.Stop()
+	batch := make([]*request, 0, batchSize)
+	for {
+		batch = batch[:0]
+		select {
+		case r := <-s.queue:
+			batch = append(batch, r)
+		case <-stop:
+			for {
+				select {
+				case r := <-s.queue:
+					s.commit(ctx, []*request{r})
+				default:
+					return
+				}
+			}
+		}
+		s.commit(ctx, s.drain(batch, timer))
+	}
+}
+
+// drain takes what has queued and waits a moment for requests that are still
+// being read; a lone sender never waits.
+func (s *Service) drain(batch []*request, timer *time.Timer) []*request {
+	n := len(batch[0].signals)
+	waiting := false
+	for n < batchSize {
+		select {
+		case r := <-s.queue:
+			batch = append(batch, r)
+			n += len(r.signals)
+			continue
+		default:
+		}
+		if int64(len(batch)) >= s.inFlight.Load() {
+			break
+		}
+		if !waiting {
+			waiting = true
+			timer.Reset(linger)
+		}
+		select {
+		case r := <-s.queue:
+			batch = append(batch, r)
+			n += len(r.signals)
+			continue
+		case <-timer.C:
+			return batch
+		}
+	}
+	if waiting {
+		timer.Stop()
+	}
+	return batch
+}
+
+// commit writes a batch in one transaction and answers it. When it fails for a
+// cause in its contents, each request is tried alone, so that one cannot take
+// the others with it.
+func (s *Service) commit(ctx context.Context, batch []*request) {
+	err := s.write(ctx, batch)
+	code := kit.CodeOf(err)
+	if err != nil && code != kit.CodeBusy && len(batch) > 1 {
+		for _, r := range batch {
+			r.err = s.write(ctx, []*request{r})
+			s.answer(r)
+		}
+		return
+	}
+	for _, r := range batch {
+		r.err = err
+		s.answer(r)
+	}
+}
+
+func (s *Service) answer(r *request) {
+	if r.err != nil {
+		r.out = nil
+		s.refused.Add(1)
+		s.log.Warn("signals not kept", "error", r.err)
+	} else {
+		s.taken.Add(1)
+	}
+	close(r.done)
+}
+
+// write tries again when another node opened an alert of the same key meanwhile.
+func (s *Service) write(ctx context.Context, batch []*request) (err error) {
+	for range 4 {
+		err = s.db.Write(ctx, func(ctx context.Context, tx *db.Tx) error { return s.fold(ctx, tx, batch) })
+		if !db.IsUnique(err) {
+			return err
+		}
+	}
+	return busy(err)
+}
+
+type key struct{ source, dedup string }
+
+// fold applies the signals of a batch in their order and writes each touched
+// alert once.
+func (s *Service) fold(ctx context.Context, tx *db.Tx, batch []*request) error {
+	keys := make([]key, 0, len(batch))
+	cur := make(map[key]*live, len(batch))
+	for _, r := range batch {
+		for i := range r.signals {
+			k := key{r.signals[i].Source, r.signals[i].DedupKey}
+			if _, ok := cur[k]; !ok {
+				cur[k] = nil
+				keys = append(keys, k)
+			}
+		}
+	}
+	// Nodes that lock the same rows must do so in the same order.
+	slices.SortFunc(keys, func(a, b key) int {
+		if c := strings.Compare(a.source, b.source); c != 0 {
+			return c
+		}
+		return strings.Compare(a.dedup, b.dedup)
+	})
+	if err := load(ctx, tx, keys, cur); err != nil {
+		return err
+	}
+	now := tx.Now()
+	var touched []*live
+	seen := make(map[*live]bool, len(keys))
+	actors := map[string]*kit.Actor{}
+	var entries []ledger.Entry
+	routes := s.routes.Load()
+	route := func(sig *Signal) Decision { return routes.decide(sig, s.cache.kindOf(sig.Source), s.log) }
+	for _, r := range batch {
+		r.out = make([]Outcome, len(r.signals))
+		for i := range r.signals {
+			sig := &r.signals[i]
+			k := key{sig.Source, sig.DedupKey}
+			was := cur[k]
+			l, facts := decide(was, sig, now, route)
+			if l == nil {
+				r.out[i] = Outcome{Dropped: true}
+				continue
+			}
+			if !seen[l] {
+				seen[l] = true
+				touched = append(touched, l)
+			}
+			r.out[i] = Outcome{Alert: l.ID, State: l.State, New: was == nil}
+			if cur[k] = l; l.State == StateResolved {
+				cur[k] = nil
+			}
+			for _, f := range facts {
+				a := actors[sig.Source]
+				if a == nil {
+					a = sourceActor(sig.Source)
+					actors[sig.Source] = a
+				}
+				entries = append(entries, ledger.Entry{Subject: ledger.Subject{Kind: "alert", ID: l.ID}, Incident: l.Incident, Actor: a, Body: f})
+			}
+		}
+	}
+	if err := save(ctx, tx, touched); err != nil {
+		return err
+	}
+	for _, l := range touched {
+		if l.due {
+			if err := due.At(ctx, tx, KindTimeout, l.ID, l.EndsAt, struct{}{}); err != nil {
+				return err
+			}
+		}
+	}
+	heard := make([]string, 0, len(actors)+1)
+	for _, k := range keys {
+		if len(heard) == 0 || heard[len(heard)-1] != k.source {
+			heard = append(heard, k.source)
+		}
+	}
+	tx.AfterCommit(func() { s.rings.heard(heard, now) })
+	return ledger.Append(ctx, tx, entries...)
+}
+
+func sourceActor(id string) *kit.Actor {
+	if id == BuiltIn {
+		a := kit.System(kit.ViaIngest)
+		return &a
+	}
+	return &kit.Actor{Kind: kit.ActorSource, ID: id, Name: id, Via: kit.ViaIngest}
+}
+
+// runTimeout resolves an alert whose end has come without a refresh.
+func (s *Service) runTimeout(ctx context.Context, tx *db.Tx, row due.Row) error {
+	l, err := s.lock(ctx, tx, row.Key)
+	if kit.CodeOf(err) == kit.CodeNotFound {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if l.State == StateResolved || l.EndsAt.IsZero() {
+		return nil
+	}
+	if l.EndsAt.After(tx.Now()) {
+		return due.At(ctx, tx, KindTimeout, row.Key, l.EndsAt, struct{}{})
+	}
+	f := l.resolve("timeout", tx.Now())
+	if err := save(ctx, tx, []*live{l}); err != nil {
+		return err
+	}
+	a := kit.System(kit.ViaDue)
+	return ledger.Append(ctx, tx, ledger.Entry{Subject: ledger.Subject{Kind: "alert", ID: l.ID}, Incident: l.Incident, Actor: &a, Body: f})
+}
