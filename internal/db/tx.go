@@ -88,6 +88,20 @@ func (d *DB) writeOnce(ctx context.Context, fn func(ctx context.Context, tx *Tx)
 	return nil
 }
 
+// Snapshot runs fn on one unchanging view of the database: every Read with its
+// context sees the same instant. Nothing may be written in it.
+func (d *DB) Snapshot(ctx context.Context, fn func(ctx context.Context) error) error {
+	if d.InTx(ctx) {
+		return fn(ctx)
+	}
+	btx, err := d.read.BeginTx(ctx, &sql.TxOptions{Isolation: isolation(d), ReadOnly: d.dialect == PostgreSQL})
+	if err != nil {
+		return MapError(err)
+	}
+	defer func() { _ = btx.Rollback() }()
+	return fn(context.WithValue(ctx, txKey{d}, &Tx{Tx: btx, db: d, now: d.Now()}))
+}
+
 // BeforeCommit sets what runs as the last act of every transaction; the ledger
 // sets it once, when it is made.
 func (d *DB) BeforeCommit(seal func(context.Context, *Tx) error) { d.seal = seal }

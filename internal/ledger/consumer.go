@@ -188,6 +188,9 @@ func (r *runner) handleOne(ctx context.Context, f Fact) error {
 	}
 	r.l.d.Log().Error("reaction failed", "consumer", r.c.Name, "seq", f.Seq, "type", f.Type, "error", err)
 	return r.write(ctx, f.Seq, func(ctx context.Context, tx *db.Tx) error {
+		if done, err := r.stored(ctx, tx); err != nil || done >= f.Seq {
+			return err
+		}
 		return Append(ctx, tx, Entry{
 			Subject: Subject{Kind: "consumer", ID: r.c.Name}, Incident: f.Incident,
 			Body: ReactionFailed{Consumer: r.c.Name, Seq: f.Seq, Type: f.Type, Error: err.Error()},
@@ -249,7 +252,7 @@ func (r *runner) stored(_ context.Context, tx *db.Tx) (int64, error) {
 // load reads the stored offset, making the row of a new consumer.
 func (r *runner) load(ctx context.Context) (int64, error) {
 	var n int64
-	err := r.l.d.Read(ctx).QueryRowContext(ctx, `SELECT offset_seq FROM consumer WHERE name = '`+strings.ReplaceAll(r.c.Name, "'", "''")+`'`).Scan(&n)
+	err := r.l.d.Read(ctx).NewSelect().TableExpr("consumer").ColumnExpr("offset_seq").Where("name = ?", r.c.Name).Scan(ctx, &n)
 	if !errors.Is(err, sql.ErrNoRows) {
 		return n, db.MapError(err)
 	}

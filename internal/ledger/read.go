@@ -86,13 +86,13 @@ func (f Filter) apply(q *bun.SelectQuery) *bun.SelectQuery {
 	case f.SubjectKind != "" && f.SubjectID != "":
 		q = q.Where("f.subject = ?", f.SubjectKind+":"+f.SubjectID)
 	case f.SubjectKind != "":
-		q = q.Where("f.subject >= ? AND f.subject < ?", f.SubjectKind+":", f.SubjectKind+";")
+		q = q.Where("substr(f.subject, 1, ?) = ?", len(f.SubjectKind)+1, f.SubjectKind+":")
 	}
 	if len(f.Types) > 0 {
 		q = q.WhereGroup(" AND ", func(q *bun.SelectQuery) *bun.SelectQuery {
 			for _, t := range f.Types {
 				if family, ok := strings.CutSuffix(t, "*"); ok {
-					q = q.WhereOr("f.type LIKE ?", family+"%")
+					q = q.WhereOr("substr(f.type, 1, ?) = ?", len(family), family)
 				} else {
 					q = q.WhereOr("f.type = ?", t)
 				}
@@ -129,6 +129,7 @@ func (l *Ledger) raw(ctx context.Context, f Filter) ([]row, error) {
 	if limit <= 0 {
 		limit = kit.MaxLimit
 	}
+	limit = min(limit, 100_000)
 	q := f.apply(l.d.Read(ctx).NewSelect().TableExpr("fact AS f").
 		Join("LEFT JOIN fact_body AS b ON b.seq = f.seq").
 		ColumnExpr("f.seq, f.id, f.happened_at, f.recorded_at, f.actor, f.type, f.subject, f.incident, f.digest, f.leaf, b.salt, b.body")).Limit(int64(limit))

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -61,6 +62,23 @@ type VerifyOptions struct {
 // well, the stretch between the last checkpoint that fits and the first that does
 // not.
 func (l *Ledger) Verify(ctx context.Context, o VerifyOptions) (Report, error) {
+	if o.PublicKey == "" && len(o.Checkpoints) > 0 {
+		key, err := l.PublicKey(ctx)
+		if err != nil {
+			return Report{}, err
+		}
+		o.PublicKey = key
+	}
+	var rep Report
+	// One view of the database: facts that are written meanwhile are not part of it.
+	err := l.d.Snapshot(ctx, func(ctx context.Context) (err error) {
+		rep, err = l.verify(ctx, o)
+		return err
+	})
+	return rep, err
+}
+
+func (l *Ledger) verify(ctx context.Context, o VerifyOptions) (Report, error) {
 	var rep Report
 	type mark struct {
 		size int64
@@ -68,14 +86,7 @@ func (l *Ledger) Verify(ctx context.Context, o VerifyOptions) (Report, error) {
 	}
 	var marks []mark
 	for i, text := range o.Checkpoints {
-		key := o.PublicKey
-		if key == "" {
-			var err error
-			if key, err = l.PublicKey(ctx); err != nil {
-				return rep, err
-			}
-		}
-		size, root, err := OpenCheckpoint(text, key)
+		size, root, err := OpenCheckpoint(text, o.PublicKey)
 		if err != nil {
 			rep.add("checkpoint", 0, 0, "checkpoint %d: %v", i+1, err)
 			continue
@@ -173,6 +184,9 @@ func (l *Ledger) Verify(ctx context.Context, o VerifyOptions) (Report, error) {
 			rep.add("head", headSize, 0, "the facts do not have the root that the head states: a fact after %d was rewritten with its leaf, or the head was changed", int64(tree.End())/256*256)
 		}
 	}
+	if packed := bytes.Join(tree.Hashes(), nil); tree.End() == uint64(headSize) && !equal(packed, headRange) && len(rep.Problems) == 0 {
+		rep.add("head", headSize, 0, "the head does not carry the range of the tree")
+	}
 	for seq := range missing {
 		rep.Erased++
 		if !buried[seq] {
@@ -225,7 +239,9 @@ func checkRow(r *row) checked {
 	}
 	if r.Type == (BodyErased{}).FactType() {
 		if id, ok := strings.CutPrefix(r.Subject, "fact:"); ok {
-			c.buries, _ = strconv.ParseInt(id, 10, 64)
+			if n, err := strconv.ParseInt(id, 10, 64); err == nil && n < r.Seq {
+				c.buries = n
+			}
 		}
 	}
 	return c
