@@ -71,7 +71,7 @@ func NewClient(allow []netip.Prefix, options ...Option) *http.Client {
 		ForceAttemptHTTP2:      true,
 		MaxIdleConns:           256,
 		MaxIdleConnsPerHost:    16,
-		IdleConnTimeout:        90 * time.Second,
+		IdleConnTimeout:        45 * time.Second,
 		TLSHandshakeTimeout:    10 * time.Second,
 		MaxResponseHeaderBytes: maxHeaderBytes,
 	}
@@ -175,7 +175,8 @@ func (g *guard) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
 }
 
 // permits tells whether an address may be dialled. An address that carries an IPv4
-// address needs leave for that one too, even where its own form is allowed.
+// address needs leave for that one too, unless it is allowed by itself and not as part
+// of a range.
 func (g *guard) permits(a netip.Addr) bool {
 	a = a.Unmap()
 	if !a.IsValid() {
@@ -184,7 +185,9 @@ func (g *guard) permits(a netip.Addr) bool {
 	for _, p := range g.allow {
 		if p.Contains(a.WithZone("")) {
 			inner, carries := carried(a)
-			return !carries || p.Bits() == a.BitLen() || g.permits(inner)
+			if !carries || p.Bits() == a.BitLen() || g.permits(inner) {
+				return true
+			}
 		}
 	}
 	return Public(a)
