@@ -1,0 +1,213 @@
+// Package ingest is the edge by which other people's tools tell signals in their
+// own protocols: the Alertmanager v2 API, its webhook, and the PagerDuty Events
+// API. A sender gets its success only after the signal is durable.
+package ingest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"tocsin/internal/alert"
+	"tocsin/internal/change"
+	"tocsin/internal/kit"
+)
+
+// Alerts is what the edge needs of package alert.
+type Alerts interface {
+	SourceByKey(ctx context.Context, key string) (alert.Source, bool)
+	Ingest(ctx context.Context, signals []alert.Signal) ([]alert.Outcome, error)
+	InFlight(n int)
+	LogPayload(source string, p alert.Payload)
+	LiveOf(ctx context.Context, source string) ([]alert.Alert, error)
+}
+
+// Changes is what the edge needs of package change.
+type Changes interface {
+	Record(ctx context.Context, c change.Change) (change.Change, error)
+}
+
+// Options change how the edge works; the zero value is right for production.
+type Options struct {
+	// Clock is the time; nil means the machine's.
+	Clock kit.Clock
+	Log   *slog.Logger
+	// Rate is how many requests a second one source may send for long, and Burst
+	// how many at once; 0 means 1,000 and 5,000.
+	Rate  float64
+	Burst int
+	// Version is told to clients that ask for the status.
+	Version string
+}
+
+// Limits of what is read.
+const (
+	maxBody  = 1 << 20
+	maxEvent = 512 << 10
+	maxDepth = 64
+	// maxChunk is how many signals of one request share a transaction.
+	maxChunk = 2000
+)
+
+type handler struct {
+	alerts  Alerts
+	changes Changes
+	clock   kit.Clock
+	log     *slog.Logger
+	rate    rate.Limit
+	burst   int
+	version string
+	started time.Time
+
+	limits sync.Map // source id → *rate.Limiter
+}
+
+// Handler serves the protocols under /in/{key}/… and /v2/….
+func Handler(alerts Alerts, changes Changes, o Options) http.Handler {
+	h := &handler{alerts: alerts, changes: changes, clock: o.Clock, log: o.Log, rate: rate.Limit(o.Rate), burst: o.Burst, version: o.Version}
+	if h.clock == nil {
+		h.clock = kit.SystemClock{}
+	}
+	if h.log == nil {
+		h.log = slog.Default()
+	}
+	if h.rate == 0 {
+		h.rate = 1000
+	}
+	if h.burst == 0 {
+		h.burst = 5000
+	}
+	h.started = h.clock.Now()
+	m := http.NewServeMux()
+	const am = "/in/{key}/alertmanager"
+	m.HandleFunc("POST "+am+"/api/v2/alerts", h.amPost)
+	m.HandleFunc("POST "+am+"/api/v2/alerts/{$}", h.amPost)
+	m.HandleFunc("GET "+am+"/api/v2/alerts", h.amList)
+	m.HandleFunc("GET "+am+"/api/v2/status", h.amStatus)
+	m.HandleFunc("GET "+am+"/-/healthy", h.amOK)
+	m.HandleFunc("GET "+am+"/-/ready", h.amOK)
+	m.HandleFunc("POST "+am+"/webhook", h.amWebhook)
+	m.HandleFunc("POST "+am+"/webhook/{$}", h.amWebhook)
+	m.HandleFunc("POST /v2/enqueue", h.pdEvent)
+	m.HandleFunc("POST /v2/change/enqueue", h.pdChange)
+	return m
+}
+
+var errTooLarge = errors.New("body too large")
+
+// read takes the body within its limit.
+func read(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	if r.ContentLength > limit {
+		return nil, errTooLarge
+	}
+	body := http.MaxBytesReader(w, r.Body, limit)
+	var buf []byte
+	var err error
+	if n := r.ContentLength; n >= 0 {
+		buf = make([]byte, n)
+		_, err = io.ReadFull(body, buf)
+	} else {
+		buf, err = io.ReadAll(body)
+	}
+	var big *http.MaxBytesError
+	if errors.As(err, &big) {
+		return nil, errTooLarge
+	}
+	return buf, err
+}
+
+// deep tells whether JSON nests deeper than the limit, without decoding it.
+func deep(b []byte, limit int) bool {
+	depth, quoted, escaped := 0, false, false
+	for _, c := range b {
+		switch {
+		case escaped:
+			escaped = false
+		case quoted:
+			if c == '\\' {
+				escaped = true
+			} else if c == '"' {
+				quoted = false
+			}
+		case c == '"':
+			quoted = true
+		case c == '{' || c == '[':
+			if depth++; depth > limit {
+				return true
+			}
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return false
+}
+
+// allowed takes a token of the source's bucket, or tells after how many seconds
+// to come back.
+func (h *handler) allowed(source string) (int, bool) {
+	v, ok := h.limits.Load(source)
+	if !ok {
+		v, _ = h.limits.LoadOrStore(source, rate.NewLimiter(h.rate, h.burst))
+	}
+	now := time.Now()
+	r := v.(*rate.Limiter).ReserveN(now, 1)
+	if d := r.DelayFrom(now); d > 0 {
+		r.CancelAt(now)
+		return max(1, int(math.Ceil(d.Seconds()))), false
+	}
+	return 0, true
+}
+
+// ingest hands signals to the writer and waits until they are durable. The
+// sender's going away does not undo what it already sent.
+func (h *handler) ingest(r *http.Request, signals []alert.Signal) error {
+	ctx := context.WithoutCancel(r.Context())
+	for len(signals) > 0 {
+		n := min(len(signals), maxChunk)
+		if _, err := h.alerts.Ingest(ctx, signals[:n]); err != nil {
+			return err
+		}
+		signals = signals[n:]
+	}
+	return nil
+}
+
+// keep logs what came in and how it was read; the key is taken out of it.
+func (h *handler) keep(src alert.Source, key, path string, status int, body []byte, signals []alert.Signal, problems ...string) {
+	p := alert.Payload{At: h.clock.Now(), Path: path, Status: status, Read: problems}
+	const limit = 16 << 10
+	p.Body = string(body[:min(len(body), limit)])
+	if strings.Contains(p.Body, key) {
+		p.Body = strings.ReplaceAll(p.Body, key, "…")
+	}
+	for i := range signals {
+		if i == 5 {
+			p.Read = append(p.Read, fmt.Sprintf("+%d", len(signals)-i))
+			break
+		}
+		s := &signals[i]
+		p.Read = append(p.Read, string(s.Action)+" "+s.DedupKey+": "+s.Title+" ("+string(s.Severity)+")")
+	}
+	h.alerts.LogPayload(src.ID, p)
+}
+
+func reply(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v)
+}
+
+func retryAfter(w http.ResponseWriter, seconds int) {
+	w.Header().Set("Retry-After", strconv.Itoa(max(1, seconds)))
+}
