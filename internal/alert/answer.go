@@ -249,7 +249,7 @@ func (s *Service) Stats(ctx context.Context) (Stats, error) {
 		N     int   `bun:"n"`
 	}
 	err := s.db.Read(ctx).NewSelect().Table("alert").ColumnExpr("state, COUNT(*) AS n").
-		Where("state IN (?)", bun.In([]State{StateOpen, StateAcknowledged, StateSuppressed})).Group("state").Scan(ctx, &rows)
+		Where("state IN (?)", bun.List([]State{StateOpen, StateAcknowledged, StateSuppressed})).Group("state").Scan(ctx, &rows)
 	for _, r := range rows {
 		switch r.State {
 		case StateOpen:

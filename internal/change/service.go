@@ -172,7 +172,7 @@ func (s *Service) Recent(ctx context.Context, services []string, since time.Time
 	var rows []row
 	q := s.db.Read(ctx).NewSelect().Model(&rows).Where("at >= ?", kit.Micros(since)).Order("at DESC", "id DESC").Limit(200)
 	if len(services) > 0 {
-		q = q.Where("service IN (?)", bun.In(services))
+		q = q.Where("service IN (?)", bun.List(services))
 	}
 	if err := q.Scan(ctx); err != nil {
 		return nil, db.MapError(err)

@@ -184,7 +184,7 @@ func pending(ctx context.Context, d *db.DB, kinds []string, limit int) ([]Row, e
 	if len(kinds) == 0 {
 		return nil, nil
 	}
-	rows, err := d.Read(ctx).QueryContext(ctx, `SELECT `+columns+` FROM due WHERE kind IN (?) ORDER BY due_at, id LIMIT ?`, bun.In(kinds), limit)
+	rows, err := d.Read(ctx).QueryContext(ctx, `SELECT `+columns+` FROM due WHERE kind IN (?) ORDER BY due_at, id LIMIT ?`, bun.List(kinds), limit)
 	hs, err := scan(rows, err, 0)
 	if err != nil {
 		return nil, err

@@ -289,8 +289,14 @@ func changedSections(a, b ReviewContent) []string {
 		name string
 		a, b any
 	}{
-		{"summary", a.Summary, b.Summary}, {"factors", a.Factors, b.Factors}, {"went_well", a.WentWell, b.WentWell}, {"surprised", a.Surprised, b.Surprised},
-		{"no_action_reason", a.NoActionReason, b.NoActionReason}, {"risks", a.Risks, b.Risks}, {"public_summary", a.PublicSummary, b.PublicSummary}, {"impact", a.Impact, b.Impact},
+		{"summary", a.Summary, b.Summary},
+		{"factors", a.Factors, b.Factors},
+		{"went_well", a.WentWell, b.WentWell},
+		{"surprised", a.Surprised, b.Surprised},
+		{"no_action_reason", a.NoActionReason, b.NoActionReason},
+		{"risks", a.Risks, b.Risks},
+		{"public_summary", a.PublicSummary, b.PublicSummary},
+		{"impact", a.Impact, b.Impact},
 	} {
 		if pack(s.a) != pack(s.b) {
 			out = append(out, s.name)

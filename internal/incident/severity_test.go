@@ -107,8 +107,15 @@ func TestDeclaredSeverity(t *testing.T) {
 		data   bool
 		want   Severity
 	}{
-		{"", ImpactOutage, false, Sev1}, {"", ImpactDegraded, false, Sev3}, {"", ImpactNone, false, Sev4}, {"", ImpactUnknown, false, ""},
-		{"", ImpactUnknown, true, Sev2}, {"", ImpactNone, true, Sev2}, {"", ImpactOutage, true, Sev1}, {Sev4, ImpactOutage, false, Sev4}, {Sev4, "", true, Sev2},
+		{"", ImpactOutage, false, Sev1},
+		{"", ImpactDegraded, false, Sev3},
+		{"", ImpactNone, false, Sev4},
+		{"", ImpactUnknown, false, ""},
+		{"", ImpactUnknown, true, Sev2},
+		{"", ImpactNone, true, Sev2},
+		{"", ImpactOutage, true, Sev1},
+		{Sev4, ImpactOutage, false, Sev4},
+		{Sev4, "", true, Sev2},
 	}
 	for _, c := range cases {
 		if got := DeclaredSeverity(c.given, c.impact, c.data); got != c.want {
