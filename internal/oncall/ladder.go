@@ -45,6 +45,12 @@ type Frozen struct {
 	// Turn counts the ladders of the policy, for round robin.
 	Turn     int  `json:"turn,omitempty"`
 	Exercise bool `json:"exercise,omitempty"`
+	// Manual is set when a person asked for the page: it runs at sev4 too.
+	Manual bool `json:"manual,omitempty"`
+	// Dormant is a ladder that sev4 keeps from starting, Ended one that will not
+	// start any more because the incident ended before.
+	Dormant bool `json:"dormant,omitempty"`
+	Ended   bool `json:"ended,omitempty"`
 }
 
 // Rung is one thing that a ladder does at one instant.
@@ -59,18 +65,18 @@ type Rung struct {
 }
 
 // Rungs lists all that a ladder does when nobody answers. A ladder of sev4 does
-// nothing: its primary gets a notice.
+// nothing: its primary gets a notice. One without steps begins with the succession.
 func Rungs(f Frozen) []Rung {
 	if f.OnlyPerson != "" {
 		return []Rung{{Round: 1, Step: 1, Kind: KindStep, Targets: []string{"person:" + f.OnlyPerson}}}
 	}
-	if f.Severity == Sev4 || len(f.Steps) == 0 {
+	if f.Severity == Sev4 && !f.Manual {
 		return nil
 	}
 	var out []Rung
 	var base, last time.Duration
 	rounds := max(f.Rounds, 1)
-	for round := 1; round <= rounds; round++ {
+	for round := 1; round <= rounds && len(f.Steps) > 0; round++ {
 		for i, s := range f.Steps {
 			after := time.Duration(s.After)
 			if f.Severity == Sev1 && round == 1 && i == 1 {

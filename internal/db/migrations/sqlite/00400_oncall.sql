@@ -24,7 +24,7 @@ CREATE TABLE oncall_override (
 	removed_at BIGINT NOT NULL DEFAULT 0,
 	made_by TEXT NOT NULL DEFAULT ''
 );
-CREATE INDEX oncall_override_schedule ON oncall_override (schedule_id, to_at);
+CREATE INDEX oncall_override_end ON oncall_override (to_at, schedule_id);
 
 CREATE TABLE oncall_policy (
 	id TEXT PRIMARY KEY,
@@ -48,6 +48,7 @@ CREATE TABLE oncall_ladder (
 	next_at BIGINT NOT NULL DEFAULT 0,
 	answered_by TEXT NOT NULL DEFAULT '',
 	answered_at BIGINT NOT NULL DEFAULT 0,
+	last_paged TEXT NOT NULL DEFAULT '',
 	active_at BIGINT NOT NULL
 );
 CREATE INDEX oncall_ladder_incident ON oncall_ladder (incident, started_at);
