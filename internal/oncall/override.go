@@ -126,7 +126,7 @@ func (s *Service) ICS(ctx context.Context, id, person string) ([]byte, error) {
 		return nil, err
 	}
 	now := s.d.Now()
-	slots, err := s.Intervals(ctx, id, now.AddDate(0, 0, -7), now.AddDate(0, 0, 183))
+	slots, err := s.Intervals(ctx, id, now.Add(-past), now.AddDate(0, 0, 183))
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +138,8 @@ func (s *Service) ICS(ctx context.Context, id, person string) ([]byte, error) {
 	cal.SetProductId("-//Tocsin//On-call//EN")
 	cal.SetXWRCalName(name)
 	for _, sl := range slots {
-		if sl.Person.ID == "" || person != "" && sl.Person.ID != person {
+		// The calendar begins earlier than it shows, so that an event keeps its identity from day to day.
+		if sl.Person.ID == "" || sl.To.Before(now.AddDate(0, 0, -7)) || person != "" && sl.Person.ID != person {
 			continue
 		}
 		ev := cal.AddEvent(fmt.Sprintf("%s-%d-%s@tocsin", id, sl.From.Unix(), sl.Person.ID))
@@ -147,5 +148,5 @@ func (s *Service) ICS(ctx context.Context, id, person string) ([]byte, error) {
 		ev.SetEndAt(sl.To)
 		ev.SetSummary(sl.Person.Name + " – " + name)
 	}
-	return []byte(cal.Serialize()), nil
+	return []byte(cal.Serialize(ics.WithNewLineWindows)), nil
 }

@@ -1,0 +1,713 @@
+package oncall_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"tocsin/internal/db"
+	"tocsin/internal/db/dbtest"
+	"tocsin/internal/due"
+	"tocsin/internal/kit"
+	"tocsin/internal/ledger"
+	"tocsin/internal/oncall"
+)
+
+// Monday, 11:00 in Paris: ana is primary, bob secondary.
+var monday = time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
+
+// house is a fake of everything that on-call asks of others.
+type house struct {
+	mu          sync.Mutex
+	unreachable map[string]bool
+	onLeave     map[string]bool
+	commander   []string
+	denied      map[kit.Use]bool
+	policies    map[string]string
+	asked       []oncall.Question
+}
+
+func (h *house) Require(_ context.Context, use kit.Use, _ ...kit.Role) error {
+	if h.denied[use] {
+		return kit.Forbidden(string(use), "manager")
+	}
+	return nil
+}
+
+var everybody = []string{"ana", "bob", "camille", "denis", "eve", "paul", "lina"}
+
+func (h *house) States(_ context.Context, ids []string, _ time.Time) (map[string]oncall.PersonState, error) {
+	out := map[string]oncall.PersonState{}
+	for _, id := range ids {
+		if slices.Contains(everybody, id) {
+			out[id] = oncall.PersonState{Name: strings.ToUpper(id[:1]) + id[1:], OnLeave: h.onLeave[id]}
+		}
+	}
+	return out, nil
+}
+
+func (h *house) Team(_ context.Context, id string) ([]string, bool, error) {
+	return []string{"eve", "lina"}, id == "ops", nil
+}
+
+func (h *house) Zone(context.Context) (string, error) { return "Europe/Paris", nil }
+
+func (h *house) Reachable(_ context.Context, people []string) (map[string]bool, error) {
+	out := map[string]bool{}
+	for _, p := range people {
+		out[p] = !h.unreachable[p]
+	}
+	return out, nil
+}
+
+func (h *house) Methods(context.Context, string, string) ([]oncall.Method, error) {
+	return []oncall.Method{{Method: "hook"}, {Method: "mail", After: oncall.Duration(2 * time.Minute)}}, nil
+}
+
+func (h *house) Appointed(_ context.Context, role kit.Role) ([]string, error) {
+	return h.commander, nil
+}
+
+func (h *house) Policy(_ context.Context, service string) (string, error) {
+	return h.policies[service], nil
+}
+
+func (h *house) Duration(_ context.Context, name string) (time.Duration, error) {
+	v, ok := map[string]time.Duration{"P.still": 20 * time.Minute, "P.resume": 5 * time.Minute, "P.stale": 24 * time.Hour}[name]
+	if !ok {
+		return 0, fmt.Errorf("parameter %s", name)
+	}
+	return v, nil
+}
+
+func (h *house) AskStill(_ context.Context, q oncall.Question) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.asked = append(h.asked, q)
+	return nil
+}
+
+// bench is the module on a database, with a worker and a clock moved by hand.
+type bench struct {
+	t     *testing.T
+	d     *db.DB
+	l     *ledger.Ledger
+	s     *oncall.Service
+	h     *house
+	w     *due.Worker
+	clock *dbtest.Clock
+	ctx   context.Context
+	seen  int64
+}
+
+func each(t *testing.T, fn func(b *bench)) {
+	t.Helper()
+	clock := dbtest.NewClock(monday)
+	dbtest.Each(t, clock, func(t *testing.T, d *db.DB) {
+		clock.Set(monday)
+		h := &house{commander: []string{"camille", "denis"}, policies: map[string]string{}}
+		b := &bench{t: t, d: d, h: h, l: ledger.New(d), clock: clock, w: due.NewWorker(d)}
+		b.s = oncall.New(b.l, oncall.Ports{Rights: h, People: h, Reach: h, Appointments: h, Services: h, Parameters: h, Asker: h})
+		b.w.Register(b.s.Tasks()...)
+		b.ctx = kit.WithActor(context.Background(), kit.Actor{Kind: kit.ActorPerson, ID: "eve", Name: "Eve", Via: kit.ViaWeb})
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan error, 1)
+		go func() { done <- b.w.Run(ctx) }()
+		t.Cleanup(func() {
+			cancel()
+			if err := <-done; err != nil {
+				t.Errorf("worker: %v", err)
+			}
+		})
+		fn(b)
+	})
+}
+
+func (b *bench) must(err error) {
+	b.t.Helper()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *bench) forward(d time.Duration) {
+	b.t.Helper()
+	b.clock.Advance(d)
+	ctx, cancel := context.WithTimeout(b.ctx, 20*time.Second)
+	defer cancel()
+	b.must(b.w.Idle(ctx))
+}
+
+// facts gives the facts since the last call, each as a short line.
+func (b *bench) facts() []string {
+	b.t.Helper()
+	list, err := b.l.Facts(b.ctx, ledger.Filter{After: b.seen})
+	b.must(err)
+	var out []string
+	for _, f := range list {
+		b.seen = f.Seq
+		line := strings.TrimPrefix(f.Type, "ladder.")
+		switch f.Type {
+		case "ladder.step_run":
+			var r oncall.StepRun
+			b.must(f.Decode(&r))
+			line = fmt.Sprintf("%d.%d", r.Round, r.Step)
+			if r.Kind != oncall.KindStep {
+				line += " " + r.Kind
+			}
+			for _, p := range r.People {
+				line += " " + p.Person
+			}
+			for _, s := range r.Skipped {
+				line += " !" + s.Person + ":" + s.Reason
+			}
+		case "ladder.answered", "ladder.stopped", "ladder.resumed", "ladder.exhausted":
+			var e struct{ By, Reason string }
+			b.must(json.Unmarshal(f.Body, &e))
+			line += " " + e.By + " " + e.Reason
+		}
+		out = append(out, line)
+	}
+	return out
+}
+
+func (b *bench) want(want ...string) {
+	b.t.Helper()
+	if got := b.facts(); !slices.Equal(got, want) {
+		b.t.Fatalf("facts\n got %q\nwant %q", got, want)
+	}
+}
+
+func week(people ...string) []oncall.Rotation {
+	return []oncall.Rotation{{People: people, Start: "2026-01-05T09:00", Shift: "1w"}}
+}
+
+func (b *bench) schedules() {
+	b.t.Helper()
+	for _, sc := range []oncall.Schedule{
+		{ID: "primary", Rotations: week("ana")},
+		{ID: "secondary", Rotations: week("bob")},
+	} {
+		_, err := b.s.SaveSchedule(b.ctx, sc)
+		b.must(err)
+	}
+	b.facts()
+}
+
+func (b *bench) start(severity string) string {
+	b.t.Helper()
+	id, err := b.s.StartLadder(b.ctx, oncall.Start{Incident: "i1", Ref: "INC-1", Title: "Payments", Severity: severity, Reason: "declared"})
+	b.must(err)
+	return id
+}
+
+func TestLadderRunsThroughToExhausted(t *testing.T) {
+	each(t, func(b *bench) {
+		b.schedules()
+		id := b.start("sev2")
+		b.want("started", "1.1 ana")
+		l, err := b.s.Ladder(b.ctx, id)
+		b.must(err)
+		if l.State != oncall.Running || l.Round != 1 || l.Step != 1 || !l.NextAt.Equal(monday.Add(5*time.Minute)) || l.Policy != "default" {
+			t := b.t
+			t.Fatalf("%+v", l)
+		}
+		n, err := b.s.Next(b.ctx, id)
+		b.must(err)
+		if len(n.People) != 1 || n.People[0] != (oncall.Person{ID: "bob", Name: "Bob"}) || !n.At.Equal(monday.Add(5*time.Minute)) || n.Step != 2 {
+			b.t.Fatalf("%+v", n)
+		}
+		b.forward(5*time.Minute - time.Second)
+		b.want()
+		b.forward(time.Second)
+		b.want("1.2 bob")
+		b.forward(5 * time.Minute)
+		b.want("1.3 camille")
+		for _, w := range []string{"2.1 ana", "2.2 bob", "2.3 camille", "2.4 succession camille", "2.5 succession denis", "2.6 everyone ana bob camille denis", "2.7 last_resort"} {
+			b.forward(5 * time.Minute)
+			b.want(w)
+		}
+		b.forward(5 * time.Minute)
+		b.want("exhausted  nobody_answered")
+		open, err := b.s.OpenLadders(b.ctx)
+		b.must(err)
+		if len(open) != 1 || open[0].State != oncall.Exhausted || !open[0].NextAt.IsZero() {
+			b.t.Fatalf("%+v", open)
+		}
+		b.must(b.s.AnsweredIncident(b.ctx, "i1", "denis"))
+		b.want("answered denis declared")
+	})
+}
+
+func TestAnswerStops(t *testing.T) {
+	each(t, func(b *bench) {
+		b.schedules()
+		id := b.start("sev3")
+		b.facts()
+		b.must(b.s.Answered(b.ctx, id, "ana"))
+		b.must(b.s.Answered(b.ctx, id, "bob"))
+		b.want("answered ana declared")
+		b.forward(3 * time.Hour)
+		b.want()
+		list, err := b.s.Ladders(b.ctx, "i1")
+		b.must(err)
+		if len(list) != 1 || list[0].State != oncall.Answered || list[0].AnsweredBy != "ana" || !list[0].AnsweredAt.Equal(monday) || len(b.h.asked) != 0 {
+			b.t.Fatalf("%+v, asked %v", list, b.h.asked)
+		}
+	})
+}
+
+func TestRefusedAndUnreachableHasten(t *testing.T) {
+	each(t, func(b *bench) {
+		b.schedules()
+		id := b.start("sev2")
+		b.facts()
+		b.must(b.s.Refused(b.ctx, oncall.Outcome{Ladder: id, Person: "bob"}))
+		b.want()
+		b.must(b.s.Refused(b.ctx, oncall.Outcome{Ladder: id, Person: "ana", Round: 1, Step: 1}))
+		b.want("1.2 bob")
+		b.must(b.s.Unreachable(b.ctx, oncall.Outcome{Ladder: id, Person: "ana", Round: 1, Step: 1}))
+		b.want()
+		b.must(b.s.Unreachable(b.ctx, oncall.Outcome{Incident: "i1", Person: "bob"}))
+		b.want("1.3 camille")
+		// The distances after it are kept.
+		b.forward(5*time.Minute - time.Second)
+		b.want()
+		b.forward(time.Second)
+		b.want("2.1 ana")
+	})
+}
+
+func TestStepWithoutReachablePersonPassesAtOnce(t *testing.T) {
+	each(t, func(b *bench) {
+		b.schedules()
+		b.h.unreachable = map[string]bool{"ana": true}
+		b.h.onLeave = map[string]bool{"bob": true}
+		b.start("")
+		b.want("started", "1.1 !ana:unreachable", "1.2 !bob:on_leave", "1.3 camille")
+		b.forward(5 * time.Minute)
+		b.want("2.1 !ana:unreachable", "2.2 !bob:on_leave", "2.3 camille")
+	})
+}
+
+func TestNobodyAtAllIsExhaustedAtOnceButForTheLastResort(t *testing.T) {
+	each(t, func(b *bench) {
+		b.h.commander = nil
+		b.start("sev1")
+		b.want("started", "1.1 !:nobody_on_duty", "1.2 !:nobody_on_duty", "1.3 !:nobody_appointed",
+			"2.1 !:nobody_on_duty", "2.2 !:nobody_on_duty", "2.3 !:nobody_appointed",
+			"2.4 everyone !:nobody_on_duty !:nobody_on_duty !:nobody_appointed", "2.5 last_resort")
+		b.forward(5 * time.Minute)
+		b.want("exhausted  nobody_answered")
+	})
+}
+
+func TestSeverities(t *testing.T) {
+	each(t, func(b *bench) {
+		b.schedules()
+		b.start("sev1")
+		b.want("started", "1.1 ana", "1.2 bob")
+		b.forward(10 * time.Minute)
+		b.want("1.3 camille")
+		b.must(b.s.Stop(b.ctx, "i1", "closed"))
+		b.want("stopped eve closed")
+		b.forward(time.Hour)
+		b.want()
+
+		in := oncall.Start{Incident: "i2", Ref: "INC-2", Title: "Disk", Severity: "sev4"}
+		id, err := b.s.StartLadder(b.ctx, in)
+		b.must(err)
+		list, err := b.s.Ladders(b.ctx, "i2")
+		b.must(err)
+		if id != "" || len(list) != 0 {
+			b.t.Fatalf("sev4 started %q %v", id, list)
+		}
+		b.forward(time.Hour)
+		b.want()
+		b.must(b.s.Raise(b.ctx, "i2", "sev3"))
+		b.want("started", "1.1 ana")
+		b.must(b.s.Raise(b.ctx, "i2", "sev1"))
+		b.want("1.2 bob")
+		b.must(b.s.Raise(b.ctx, "i2", "sev4"))
+		b.want("stopped  lowered")
+		b.forward(time.Hour)
+		b.want()
+
+		// What ended asleep does not wake.
+		in.Incident = "i3"
+		_, err = b.s.StartLadder(b.ctx, in)
+		b.must(err)
+		b.must(b.s.Stop(b.ctx, "i3", "cancelled"))
+		b.must(b.s.Raise(b.ctx, "i3", "sev1"))
+		b.want()
+	})
+}
+
+func TestStillOnIt(t *testing.T) {
+	each(t, func(b *bench) {
+		b.schedules()
+		id := b.start("sev2")
+		b.must(b.s.Answered(b.ctx, id, "ana"))
+		b.facts()
+		b.forward(15 * time.Minute)
+		b.must(b.s.Active(b.ctx, "i1", "bob"))
+		b.must(b.s.Active(b.ctx, "i1", "ana"))
+		b.forward(10 * time.Minute)
+		if len(b.h.asked) != 0 {
+			b.t.Fatalf("asked too early: %+v", b.h.asked)
+		}
+		b.forward(10 * time.Minute)
+		if len(b.h.asked) != 1 || b.h.asked[0].Person != "ana" || !b.h.asked[0].Until.Equal(b.clock.Now().Add(5*time.Minute)) {
+			b.t.Fatalf("asked: %+v", b.h.asked)
+		}
+		// Here: the question comes back only after another silence.
+		b.must(b.s.Active(b.ctx, "i1", ""))
+		b.forward(5 * time.Minute)
+		b.want()
+		b.forward(15 * time.Minute)
+		if len(b.h.asked) != 2 {
+			b.t.Fatalf("asked: %+v", b.h.asked)
+		}
+		b.forward(5 * time.Minute)
+		b.want("resumed ana silent", "1.2 bob")
+		b.must(b.s.Answered(b.ctx, id, "bob"))
+		b.want("answered bob declared")
+		b.must(b.s.Resume(b.ctx, "i1", "asked"))
+		b.want("resumed bob asked", "1.3 camille")
+		b.must(b.s.Stop(b.ctx, "i1", "closed"))
+		b.facts()
+		b.forward(2 * time.Hour)
+		b.want()
+	})
+}
+
+func TestStaleLadderPagesNobody(t *testing.T) {
+	each(t, func(b *bench) {
+		b.schedules()
+		b.start("sev2")
+		b.facts()
+		b.forward(25 * time.Hour)
+		b.want("stopped  stale")
+	})
+}
+
+func TestALateStepKeepsTheTimeToAnswer(t *testing.T) {
+	each(t, func(b *bench) {
+		b.schedules()
+		b.start("sev2")
+		b.facts()
+		b.forward(time.Hour)
+		b.want("1.2 bob")
+		b.forward(5 * time.Minute)
+		b.want("1.3 camille")
+	})
+}
+
+func TestPolicyOfTheServiceWithWhenRoundRobinAndHours(t *testing.T) {
+	each(t, func(b *bench) {
+		b.schedules()
+		gap := oncall.Duration(time.Minute)
+		_, err := b.s.SavePolicy(b.ctx, oncall.Policy{
+			ID: "web", Repeat: 1, RoundGap: &gap,
+			Steps: []oncall.Step{
+				{Page: []string{"team:ops", "channel:chat"}, RoundRobin: true},
+				{After: gap, Page: []string{"person:denis"}, When: `incident.severity == "sev1"`},
+				{After: gap, Page: []string{"person:paul"}, When: `incident.kind == "security"`},
+			},
+			ServiceHours: &oncall.ServiceHours{Days: []string{"mon", "tue"}, Hours: []string{"12:00-18:00"}},
+		})
+		b.must(err)
+		b.want("policy.changed")
+		b.h.policies["shop"] = "web"
+		start := func(incident, severity string) {
+			_, err := b.s.StartLadder(b.ctx, oncall.Start{Incident: incident, Severity: severity, Kind: "security", Services: []string{"other", "shop"}})
+			b.must(err)
+		}
+		start("i1", "")
+		b.want("started", "1.1 eve")
+		start("i2", "sev2")
+		b.want("started", "1.1 lina")
+		b.must(b.s.Stop(b.ctx, "i1", "x"))
+		b.must(b.s.Stop(b.ctx, "i2", "x"))
+		b.facts()
+		start("i3", "sev3")
+		b.want("started")
+		b.forward(59 * time.Minute)
+		b.want()
+		b.forward(time.Minute)
+		b.want("1.1 eve")
+		b.forward(time.Minute)
+		b.want("1.2 paul")
+	})
+}
+
+func TestPageSomeone(t *testing.T) {
+	each(t, func(b *bench) {
+		b.schedules()
+		in := oncall.Start{Incident: "i1", Ref: "INC-1", Severity: "sev4"}
+		_, err := b.s.PageSomeone(b.ctx, in, "nobody")
+		if kit.CodeOf(err) != kit.CodeInvalid {
+			b.t.Fatalf("unknown person: %v", err)
+		}
+		id, err := b.s.PageSomeone(b.ctx, in, "paul", "team:ops")
+		b.must(err)
+		b.want("started", "1.1 paul eve lina")
+		b.must(b.s.Answered(b.ctx, id, "lina"))
+		b.want("answered lina page_someone")
+		_, err = b.s.StartLadder(b.ctx, oncall.Start{Incident: "i2", OnlyPerson: "paul", Exercise: true})
+		b.must(err)
+		b.want("started", "1.1 paul")
+		b.forward(5 * time.Minute)
+		b.want("exhausted  nobody_answered")
+		b.h.denied = map[kit.Use]bool{"page.someone": true}
+		if _, err = b.s.PageSomeone(b.ctx, in, "paul"); kit.CodeOf(err) != kit.CodeForbidden {
+			b.t.Fatalf("without the right: %v", err)
+		}
+	})
+}
+
+func TestApply(t *testing.T) {
+	each(t, func(b *bench) {
+		apply := func(prune bool, schedules []oncall.Schedule, policies ...oncall.Policy) (out []string, err error) {
+			err = b.d.Write(b.ctx, func(ctx context.Context, tx *db.Tx) error {
+				list, err := b.s.Apply(ctx, tx, schedules, policies, prune)
+				for _, c := range list {
+					out = append(out, strings.TrimSpace(c.Section+" "+c.ID+" "+c.Op+" "+c.Detail))
+				}
+				return err
+			})
+			return out, err
+		}
+		wantChanges := func(got []string, err error, want ...string) {
+			b.t.Helper()
+			b.must(err)
+			if !slices.Equal(got, want) {
+				b.t.Fatalf("changes %q, want %q", got, want)
+			}
+		}
+		one := []oncall.Schedule{{ID: "primary", Rotations: week("ana", "paul"), Overrides: []oncall.LocalOverride{{Person: "lina", From: "2026-12-24T09:00", To: "2026-12-26T09:00"}}}}
+		policy := oncall.Policy{ID: "default", Steps: []oncall.Step{{Page: []string{"schedule:primary"}}, {After: oncall.Duration(5 * time.Minute), Page: []string{"schedule:secondary"}}}}
+		got, err := apply(false, one, policy)
+		wantChanges(got, err, "schedules primary create", "policies default create")
+		b.want("schedule.changed", "policy.changed")
+		got, err = apply(true, one, policy)
+		wantChanges(got, err)
+		b.want()
+		old, err := b.s.At(b.ctx, "primary", time.Date(2026, 12, 25, 0, 0, 0, 0, time.UTC))
+		b.must(err)
+		if old.Person.Name != "Lina" || old.Why.Kind != "override" || !old.From.Equal(time.Date(2026, 12, 24, 8, 0, 0, 0, time.UTC)) {
+			b.t.Fatalf("%+v", old)
+		}
+		one[0].Rotations = week("bob")
+		b.clock.Advance(time.Hour)
+		got, err = apply(true, one)
+		wantChanges(got, err, "schedules primary change rotations", "policies default remove")
+		p, err := b.s.Policy(b.ctx, "default")
+		b.must(err)
+		if !p.BuiltIn {
+			b.t.Fatalf("%+v", p)
+		}
+		// The past stays as it was.
+		slots, err := b.s.Intervals(b.ctx, "primary", monday, monday.Add(2*time.Hour))
+		b.must(err)
+		if len(slots) != 2 || slots[0].Person.ID != "paul" && slots[0].Person.ID != "ana" || slots[1].Person.ID != "bob" || !slots[1].From.Equal(monday.Add(time.Hour)) {
+			b.t.Fatalf("%+v", slots)
+		}
+		got, err = apply(true, nil)
+		wantChanges(got, err, "schedules primary remove")
+		if _, err = b.s.Schedule(b.ctx, "primary"); kit.CodeOf(err) != kit.CodeNotFound {
+			b.t.Fatalf("retired: %v", err)
+		}
+		got, err = apply(false, one)
+		wantChanges(got, err, "schedules primary create")
+
+		_, err = apply(false, []oncall.Schedule{one[0], {ID: "two", Rotations: []oncall.Rotation{{Start: "2026-01-05", Shift: "1d"}}}})
+		e := kit.AsError(err)
+		if len(e.Fields) != 1 || e.Fields[0].Path != "schedules[1].rotations[0].people" {
+			b.t.Fatalf("%v", err)
+		}
+		b.h.unreachable = map[string]bool{"paul": true}
+		for path, p := range map[string]oncall.Policy{
+			"policies[0].steps[0].page[0]": {ID: "x", Steps: []oncall.Step{{Page: []string{"schedule:nothing"}}}},
+			"policies[0].steps[0].when":    {ID: "x", Steps: []oncall.Step{{Page: []string{"role:commander"}, When: "incident."}}},
+			"policies[0].steps[1].after":   {ID: "x", Steps: []oncall.Step{{After: 60e9, Page: []string{"role:commander"}}, {Page: []string{"role:commander"}}}},
+			"policies[0].steps":            {ID: "x", Steps: []oncall.Step{{Page: []string{"person:paul"}}}},
+			"policies[0].repeat":           {ID: "x", Repeat: 10, Steps: []oncall.Step{{Page: []string{"role:commander"}}}},
+			"policies[0].id":               {ID: "X y", Steps: []oncall.Step{{Page: []string{"role:commander"}}}},
+		} {
+			_, err = apply(false, nil, p)
+			if e := kit.AsError(err); e == nil || len(e.Fields) != 1 || e.Fields[0].Path != path {
+				b.t.Errorf("%s: %v", path, err)
+			}
+		}
+	})
+}
+
+func TestStaleVersion(t *testing.T) {
+	each(t, func(b *bench) {
+		sc, err := b.s.SaveSchedule(b.ctx, oncall.Schedule{ID: "web", Rotations: week("ana")})
+		b.must(err)
+		sc.Rotations = week("bob")
+		again := sc
+		if sc, err = b.s.SaveSchedule(b.ctx, sc); err != nil || sc.Version != 2 {
+			b.t.Fatalf("%v %v", sc, err)
+		}
+		again.Rotations = week("paul")
+		if _, err = b.s.SaveSchedule(b.ctx, again); kit.CodeOf(err) != kit.CodeStale {
+			b.t.Fatalf("%v", err)
+		}
+	})
+}
+
+func TestDutyAndOverrides(t *testing.T) {
+	each(t, func(b *bench) {
+		for _, sc := range []oncall.Schedule{
+			{ID: "week", Duty: "primary", Rotations: week("ana")},
+			{ID: "backup", Duty: "secondary", Rotations: week("ana", "bob")},
+		} {
+			_, err := b.s.SaveSchedule(b.ctx, sc)
+			b.must(err)
+		}
+		b.facts()
+		duty := func() (string, string) {
+			p, err := b.s.OnDuty(b.ctx, kit.RolePrimary, b.clock.Now())
+			b.must(err)
+			q, err := b.s.OnDuty(b.ctx, kit.RoleSecondary, b.clock.Now())
+			b.must(err)
+			return p, q
+		}
+		for range 2 {
+			if p, q := duty(); p != "ana" || q != "bob" {
+				b.t.Fatalf("on duty %s, %s", p, q)
+			}
+			b.clock.Advance(7 * 24 * time.Hour)
+		}
+		now := b.clock.Now()
+		b.h.denied = map[kit.Use]bool{"schedule.edit": true}
+		if _, err := b.s.AddOverride(b.ctx, "week", "lina", now, now.Add(time.Hour)); kit.CodeOf(err) != kit.CodeForbidden {
+			b.t.Fatalf("the shift of somebody else: %v", err)
+		}
+		ana := kit.WithActor(b.ctx, kit.Actor{Kind: kit.ActorPerson, ID: "ana", Via: kit.ViaWeb})
+		o, err := b.s.AddOverride(ana, "week", "lina", now.Add(-time.Hour), now.Add(time.Hour))
+		b.must(err)
+		b.want("override.created")
+		if p, _ := duty(); p != "lina" {
+			b.t.Fatalf("on duty %s", p)
+		}
+		now2, err := b.s.OnCallNow(b.ctx)
+		b.must(err)
+		if d := now2[0]; len(now2) != 2 || d.Role != "primary" || d.Person.Name != "Lina" || !d.To.Equal(now.Add(time.Hour)) || d.Next == nil || d.Next.Person.Name != "Ana" || !d.Reachable || d.Why.Override != o.ID {
+			b.t.Fatalf("%+v", now2)
+		}
+		if why, err := b.s.InDuty(b.ctx, "lina"); err != nil || why != "week" {
+			b.t.Fatalf("%q %v", why, err)
+		}
+		list, err := b.s.Overrides(b.ctx, "week", now)
+		b.must(err)
+		if len(list) != 1 || list[0].By != "ana" {
+			b.t.Fatalf("%+v", list)
+		}
+		if err := b.s.RemoveOverride(b.ctx, o.ID); kit.CodeOf(err) != kit.CodeForbidden {
+			b.t.Fatalf("the override of somebody else: %v", err)
+		}
+		b.clock.Advance(30 * time.Minute)
+		b.must(b.s.RemoveOverride(ana, o.ID))
+		b.want("override.removed")
+		if p, _ := duty(); p != "ana" {
+			b.t.Fatalf("on duty %s", p)
+		}
+		slots, err := b.s.Intervals(b.ctx, "week", now.Add(-time.Hour), now.Add(time.Hour))
+		b.must(err)
+		var people []string
+		for _, s := range slots {
+			people = append(people, s.Person.ID+s.To.Sub(s.From).String())
+		}
+		if want := []string{"ana1h0m0s", "lina30m0s", "ana30m0s"}; !slices.Equal(people, want) {
+			b.t.Fatalf("%v", people)
+		}
+		b.h.onLeave = map[string]bool{"ana": true}
+		if p, _ := duty(); p != "" {
+			b.t.Fatalf("on leave, yet on duty: %s", p)
+		}
+	})
+}
+
+func TestGapsAndCalendarFile(t *testing.T) {
+	each(t, func(b *bench) {
+		_, err := b.s.SaveSchedule(b.ctx, oncall.Schedule{ID: "primary", Name: kit.Text{EN: "Nights; days"}, Rotations: []oncall.Rotation{
+			{People: []string{"ana"}, Start: "2026-01-05T00:00", Shift: "1d", Days: []string{"mon"}, Hours: []string{"08:00-18:00"}},
+		}})
+		b.must(err)
+		gaps, err := b.s.Gaps(b.ctx, 8)
+		b.must(err)
+		want := []oncall.Gap{
+			{Schedule: "primary", Role: "primary", From: monday.Add(7 * time.Hour), To: monday.Add(7*24*time.Hour - 3*time.Hour)},
+			{Schedule: "primary", Role: "primary", From: monday.Add(7*24*time.Hour + 7*time.Hour), To: monday.Add(8 * 24 * time.Hour)},
+		}
+		if !slices.Equal(gaps, want) {
+			b.t.Fatalf("%+v", gaps)
+		}
+		raw, err := b.s.ICS(b.ctx, "primary", "ana")
+		b.must(err)
+		for _, part := range []string{"BEGIN:VCALENDAR\r\n", "DTSTART:20261123T070000Z\r\n", "DTEND:20261123T170000Z\r\n", `SUMMARY:Ana – Nights\; days`} {
+			if !strings.Contains(string(raw), part) {
+				b.t.Errorf("no %q in\n%s", part, raw[:min(len(raw), 600)])
+			}
+		}
+		if raw, err = b.s.ICS(b.ctx, "primary", "bob"); err != nil || strings.Contains(string(raw), "VEVENT") {
+			b.t.Errorf("bob: %s %v", raw, err)
+		}
+	})
+}
+
+func TestSimulate(t *testing.T) {
+	each(t, func(b *bench) {
+		b.schedules()
+		before, err := b.l.Facts(b.ctx, ledger.Filter{})
+		b.must(err)
+		run := func(q oncall.SimulateQuery) map[string]time.Duration {
+			sim, err := b.s.Simulate(b.ctx, q)
+			b.must(err)
+			out := map[string]time.Duration{}
+			for _, st := range sim.Steps {
+				for _, p := range st.People {
+					if _, ok := out[p.ID]; !ok {
+						out[p.ID] = st.At.Sub(monday)
+						if len(p.Methods) != 2 || !p.Methods[1].At.Equal(st.At.Add(2*time.Minute)) {
+							b.t.Errorf("methods %+v", p)
+						}
+					}
+				}
+			}
+			return out
+		}
+		m := time.Minute
+		for _, c := range []struct {
+			q    oncall.SimulateQuery
+			want map[string]time.Duration
+		}{
+			{oncall.SimulateQuery{Severity: "sev2"}, map[string]time.Duration{"ana": 0, "bob": 5 * m, "camille": 10 * m, "denis": 35 * m}},
+			{oncall.SimulateQuery{Severity: "sev1"}, map[string]time.Duration{"ana": 0, "bob": 0, "camille": 10 * m, "denis": 35 * m}},
+			{oncall.SimulateQuery{Away: []string{"ana", "camille"}}, map[string]time.Duration{"bob": 0, "denis": 5 * m}},
+			{oncall.SimulateQuery{Severity: "sev4"}, map[string]time.Duration{}},
+		} {
+			if got := run(c.q); !maps.Equal(got, c.want) {
+				b.t.Errorf("%+v: %v, want %v", c.q, got, c.want)
+			}
+		}
+		if _, err := b.s.Simulate(b.ctx, oncall.SimulateQuery{Policy: "none"}); kit.CodeOf(err) != kit.CodeNotFound {
+			b.t.Errorf("unknown policy: %v", err)
+		}
+		after, err := b.l.Facts(b.ctx, ledger.Filter{})
+		b.must(err)
+		if len(after) != len(before) {
+			b.t.Error("a simulation left facts")
+		}
+	})
+}
