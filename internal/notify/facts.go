@@ -17,6 +17,8 @@ func (PageOpened) FactType() string { return "page.opened" }
 type PageEnd struct {
 	Person string `json:"person"`
 	Ladder string `json:"ladder"`
+	Step   int    `json:"step"`
+	Round  int    `json:"round"`
 	// Method is how the person answered; empty when nobody did.
 	Method string `json:"method,omitempty"`
 	// AfterS is the time since the page was opened, in seconds.
@@ -63,6 +65,11 @@ type Delivered struct {
 	IdempotencyKey string `json:"idempotency_key"`
 	// AllFailed is set on delivery.failed when no method of the person is left.
 	AllFailed bool `json:"all_failed,omitempty"`
+	// Ladder, Step and Round are those of the page when AllFailed is set; a message
+	// for several pages gives one fact for each.
+	Ladder string `json:"ladder,omitempty"`
+	Step   int    `json:"step,omitempty"`
+	Round  int    `json:"round,omitempty"`
 }
 
 // DeliverySent says that the provider took it.
@@ -88,6 +95,44 @@ type DeliveryInDoubt struct{ Delivered }
 
 // FactType implements ledger.Body.
 func (DeliveryInDoubt) FactType() string { return "delivery.in_doubt" }
+
+// MethodFact is the body of what happens to a contact method.
+type MethodFact struct {
+	Method string `json:"method"`
+	Kind   string `json:"kind"`
+	To     string `json:"to,omitempty"`
+	Result string `json:"result,omitempty"`
+}
+
+// MethodAdded says that a person has a new way to be reached.
+type MethodAdded struct{ MethodFact }
+
+// FactType implements ledger.Body.
+func (MethodAdded) FactType() string { return "method.added" }
+
+// MethodChanged says that a way to reach a person is another, or is disabled.
+type MethodChanged struct{ MethodFact }
+
+// FactType implements ledger.Body.
+func (MethodChanged) FactType() string { return "method.changed" }
+
+// MethodRemoved says that a way to reach a person is gone.
+type MethodRemoved struct{ MethodFact }
+
+// FactType implements ledger.Body.
+func (MethodRemoved) FactType() string { return "method.removed" }
+
+// MethodTested says that a test was sent, or failed.
+type MethodTested struct{ MethodFact }
+
+// FactType implements ledger.Body.
+func (MethodTested) FactType() string { return "method.tested" }
+
+// MethodVerified says that a test was answered.
+type MethodVerified struct{ MethodFact }
+
+// FactType implements ledger.Body.
+func (MethodVerified) FactType() string { return "method.verified" }
 
 // NoticeQueued says that people are told something that needs no answer.
 type NoticeQueued struct {

@@ -12,6 +12,49 @@ type Rights interface {
 	Require(ctx context.Context, use kit.Use, held ...kit.Role) error
 }
 
+// People knows the people of the house.
+type People interface {
+	// Known gives those of the ids that exist.
+	Known(ctx context.Context, ids []string) (map[string]Person, error)
+}
+
+// Words gives the texts of the product.
+type Words interface {
+	// T gives the text of a key in a language.
+	T(lang, key string, args map[string]any) string
+	// Time writes an instant in a zone for a reader at now.
+	Time(lang string, t time.Time, zone *time.Location, now time.Time) string
+}
+
+// Parameters gives working limits: P.storm, P.stale, P.channel.
+type Parameters interface {
+	Duration(ctx context.Context, name string) (time.Duration, error)
+}
+
+// Incidents tells what the actor may know of.
+type Incidents interface {
+	// Sees gives those of the incidents, by internal id, that the actor may see.
+	Sees(ctx context.Context, incidents []string) (map[string]bool, error)
+}
+
+// Ports are what the service needs of others.
+type Ports struct {
+	Rights Rights
+	People People
+	Words  Words
+	// Parameters may be nil: then the defaults hold.
+	Parameters Parameters
+	// Incidents may be nil: then confidential ones are seen by those paged alone.
+	Incidents Incidents
+	// Senders are by kind of method: webhook, email …
+	Senders map[string]Sender
+	// BaseURL gives the address of the installation, without a slash at its end.
+	BaseURL func() string
+	// Key, of at least 16 bytes, is what the tokens are made with; it must not be
+	// in the database and be the same on every node.
+	Key []byte
+}
+
 // Sender brings a message to a provider of one kind of method.
 type Sender interface {
 	Send(ctx context.Context, m Message) (Result, error)

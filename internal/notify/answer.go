@@ -1,0 +1,303 @@
+package notify
+
+import (
+	"context"
+	"slices"
+
+	"github.com/uptrace/bun"
+
+	"tocsin/internal/db"
+	"tocsin/internal/kit"
+)
+
+// Answer takes or refuses a page, and with it all that its bundle stands for. The
+// page is answered by its own person, or by a token or the system on their behalf.
+// Pressing twice changes nothing; a page that another person has answers
+// kit.Conflict "taken" with the name.
+func (s *Service) Answer(ctx context.Context, pageID string, accept bool) error {
+	if err := s.p.Rights.Require(ctx, "page.answer"); err != nil {
+		return err
+	}
+	return s.d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+		ps, err := s.pages(ctx, `id = ?`, pageID)
+		if err != nil {
+			return err
+		}
+		if len(ps) == 0 {
+			return kit.NotFound("page", pageID)
+		}
+		a := kit.ActorFrom(ctx)
+		if a.IsPerson() && a.ID != ps[0].Person.ID {
+			if ps[0].Confidential {
+				return kit.NotFound("page", pageID)
+			}
+			return kit.Forbidden("page.answer", s.name(ctx, ps[0].Person.ID))
+		}
+		return s.answer(ctx, tx, ps[0].Bundle, ps[0].Person.ID, accept, method(a.Via))
+	})
+}
+
+// method is how an answer came, as facts and pages say it.
+func method(v kit.Via) string { return string(v) }
+
+// AnswerByToken is Answer for the holder of the token of a message, who acts as
+// the person it was sent to. For a notice it notes that it was seen, for a test
+// that the method works; accept is then without meaning.
+func (s *Service) AnswerByToken(ctx context.Context, token string, accept bool, via kit.Via) error {
+	return s.d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+		h, err := s.holder(ctx, token)
+		if err != nil {
+			return err
+		}
+		ctx = kit.WithActor(ctx, kit.Actor{Kind: kit.ActorPerson, ID: h.person.ID, Name: h.person.Name, Via: via, Language: h.person.Language})
+		switch h.kind {
+		case "notice":
+			return s.seen(ctx, tx, h.id, h.person.ID)
+		case "test":
+			return s.verified(ctx, tx, h.person.ID, h.id)
+		}
+		return s.answer(ctx, tx, h.id, h.person.ID, accept, method(via))
+	})
+}
+
+// AnswerIncident answers the page that the actor has for an incident; not found
+// when they were not paged for it.
+func (s *Service) AnswerIncident(ctx context.Context, incident string, accept bool) error {
+	if err := s.p.Rights.Require(ctx, "page.answer"); err != nil {
+		return err
+	}
+	a := kit.ActorFrom(ctx)
+	return s.d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+		ps, err := s.pages(ctx, `incident = ? AND person = ? ORDER BY CASE state WHEN 'open' THEN 0 ELSE 1 END, id DESC LIMIT 1`, incident, a.ID)
+		if err != nil {
+			return err
+		}
+		if len(ps) == 0 {
+			return kit.NotFound("page", incident)
+		}
+		return s.answer(ctx, tx, ps[0].Bundle, a.ID, accept, method(a.Via))
+	})
+}
+
+// answer ends the open pages of a bundle, and those that the person has for the
+// same incidents.
+func (s *Service) answer(ctx context.Context, tx *db.Tx, bundleID, person string, accept bool, how string) error {
+	mine, err := s.pages(ctx, `bundle = ? ORDER BY id`, bundleID)
+	if err != nil {
+		return err
+	}
+	incidents := map[string]bool{}
+	for _, p := range mine {
+		incidents[p.Incident] = true
+	}
+	if len(incidents) == 0 {
+		return kit.NotFound("page", bundleID)
+	}
+	// Two people who press at the same instant meet at this lock.
+	all, err := s.pages(ctx, `incident IN (?) ORDER BY id`+s.forUpdate(), bun.In(keys(incidents)))
+	if err != nil {
+		return err
+	}
+	var open []Page
+	var holder Page
+	done := ""
+	for _, p := range all {
+		switch {
+		case p.Person.ID == person && p.State == PageIsOpen:
+			open = append(open, p)
+		case p.Bundle == bundleID && (p.State == PageIsAcknowledged || p.State == PageIsRefused):
+			done = p.State
+		case p.Bundle == bundleID && p.State == PageIsWithdrawn && p.EndedBy != "":
+			holder = p
+		}
+	}
+	if len(open) == 0 {
+		switch {
+		case accept && done == PageIsAcknowledged, !accept && done == PageIsRefused:
+			return nil
+		case holder.EndedBy == person && accept:
+			return nil
+		case holder.EndedBy != "" && accept:
+			return s.taken(ctx, holder.EndedBy)
+		}
+		return kit.Conflict("ended", "notify.error.ended")
+	}
+	if accept {
+		free := slices.DeleteFunc(slices.Clone(open), func(p Page) bool { return takenBy(all, p) != "" })
+		if len(free) == 0 {
+			return s.taken(ctx, takenBy(all, open[0]))
+		}
+		open = free
+	}
+	state := PageIsRefused
+	if accept {
+		state = PageIsAcknowledged
+	}
+	if err := s.end(ctx, tx, open, state, ending{method: how, by: person}); err != nil {
+		return err
+	}
+	return s.confirmAnswered(ctx, tx, bundleID, how)
+}
+
+// takenBy gives who accepted the incident of a page after it was opened: the page
+// of somebody whom a silent holder made the ladder call is not taken by that holder.
+func takenBy(all []Page, p Page) string {
+	for _, o := range all {
+		if o.Incident == p.Incident && o.Person.ID != p.Person.ID && o.State == PageIsAcknowledged && !o.AnsweredAt.Before(p.OpenedAt) {
+			return o.Person.ID
+		}
+	}
+	return ""
+}
+
+func (s *Service) taken(ctx context.Context, by string) error {
+	return kit.Conflict("taken", "notify.error.taken", "name", s.name(ctx, by))
+}
+
+// confirmAnswered marks the message by which the person answered: that of the kind
+// of the way in; by a link, the only one there is.
+func (s *Service) confirmAnswered(ctx context.Context, tx *db.Tx, bundleID, how string) error {
+	ds, err := s.deliveries(ctx, `bundle = ? AND state IN ('sent', 'in_doubt') ORDER BY sent_at DESC, id DESC`, bundleID)
+	if err != nil {
+		return err
+	}
+	methods := map[string]bool{}
+	for i := range ds {
+		if ds[i].Kind == how {
+			return s.confirm(ctx, tx, &ds[i])
+		}
+		methods[ds[i].Method] = true
+	}
+	if len(methods) == 1 && how == string(kit.ViaWeb) {
+		return s.confirm(ctx, tx, &ds[0])
+	}
+	return nil
+}
+
+// Acknowledged notes that somebody has an incident by other means: their own open
+// pages for it are acknowledged, those of the others withdrawn.
+func (s *Service) Acknowledged(ctx context.Context, incident, person string) error {
+	return s.d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+		open, err := s.pages(ctx, `incident = ? AND state = 'open' ORDER BY id`, incident)
+		if err != nil || len(open) == 0 {
+			return err
+		}
+		var own, others []Page
+		for _, p := range open {
+			if p.Person.ID == person {
+				own = append(own, p)
+			} else {
+				others = append(others, p)
+			}
+		}
+		if err := s.end(ctx, tx, own, PageIsAcknowledged, ending{method: method(kit.ActorFrom(ctx).Via), by: person}); err != nil {
+			return err
+		}
+		return s.end(ctx, tx, others, PageIsWithdrawn, ending{by: person, reason: "answered"})
+	})
+}
+
+// Withdraw ends the open pages of an incident, but for those of one person: who
+// answered, when somebody did. What was not sent yet is not sent any more.
+func (s *Service) Withdraw(ctx context.Context, incident, exceptPerson, reason string) error {
+	return s.d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+		open, err := s.pages(ctx, `incident = ? AND state = 'open' AND person <> ? ORDER BY id`, incident, exceptPerson)
+		if err != nil || len(open) == 0 {
+			return err
+		}
+		return s.end(ctx, tx, open, PageIsWithdrawn, ending{by: exceptPerson, reason: reason})
+	})
+}
+
+// holder is who a token speaks for: id is a bundle, a notice or a method.
+type holder struct {
+	kind, id string
+	person   Person
+}
+
+func (s *Service) holder(ctx context.Context, token string) (holder, error) {
+	h := hash(token)
+	rows, err := s.d.Read(ctx).QueryContext(ctx, `SELECT 'page', id, person FROM bundle WHERE token_hash = ?
+		UNION ALL SELECT 'notice', notice, person FROM notice_person WHERE token_hash = ?
+		UNION ALL SELECT 'test', id, person FROM contact_method WHERE test_hash = ? AND test_hash <> ''`, h, h, h)
+	found, err := collect(rows, err, func(r scanner) (x holder, err error) {
+		err = r.Scan(&x.kind, &x.id, &x.person.ID)
+		return x, err
+	})
+	if err != nil {
+		return holder{}, err
+	}
+	if len(found) != 1 {
+		return holder{}, kit.Errorf(kit.CodeNotFound, "notify.error.no_token")
+	}
+	people, err := s.known(ctx, found[0].person.ID)
+	if err != nil {
+		return holder{}, err
+	}
+	if p, ok := people[found[0].person.ID]; ok {
+		found[0].person = p
+	}
+	return found[0], nil
+}
+
+// PageByToken shows the holder of a token what it stands for; it changes nothing.
+func (s *Service) PageByToken(ctx context.Context, token string) (View, error) {
+	h, err := s.holder(ctx, token)
+	if err != nil {
+		return View{}, err
+	}
+	v := View{Kind: h.kind, Person: h.person}
+	switch h.kind {
+	case "notice":
+		return s.noticeView(ctx, v, h.id)
+	case "test":
+		ms, err := s.storedMethods(ctx, []string{h.person.ID})
+		for _, m := range ms[h.person.ID] {
+			if m.ID == h.id {
+				v.Seen = m.VerifiedAt
+			}
+		}
+		return v, err
+	}
+	ps, err := s.pages(ctx, `bundle = ? ORDER BY id`, h.id)
+	if err != nil || len(ps) == 0 {
+		return v, err
+	}
+	slices.SortStableFunc(ps, func(a, b Page) int {
+		if oa, ob := a.State == PageIsOpen, b.State == PageIsOpen; oa != ob {
+			if oa {
+				return -1
+			}
+			return 1
+		}
+		return rank(a.Severity) - rank(b.Severity)
+	})
+	v.Page, v.Pages = ps[0], len(ps)
+	others, err := s.pages(ctx, `incident = ? AND person <> ? AND state = 'acknowledged' ORDER BY ended_at`, v.Page.Incident, h.person.ID)
+	if err != nil {
+		return v, err
+	}
+	if by := takenBy(others, v.Page); by != "" {
+		v.TakenBy.ID = by
+		v.TakenAt = others[0].AnsweredAt
+	} else if v.Page.State == PageIsWithdrawn && v.Page.EndedBy != "" {
+		v.TakenBy.ID, v.TakenAt = v.Page.EndedBy, v.Page.AnsweredAt
+	}
+	names, err := s.known(ctx, v.Page.NextPerson.ID, v.TakenBy.ID, h.person.ID)
+	if err != nil {
+		return v, err
+	}
+	v.Page.Person.Name = names[h.person.ID].Name
+	v.Page.NextPerson.Name = names[v.Page.NextPerson.ID].Name
+	v.TakenBy.Name = names[v.TakenBy.ID].Name
+	for _, p := range ps {
+		v.AlertCount += p.Alerts
+	}
+	if v.Page.Confidential {
+		v.Page.Title, v.Page.Service, v.Page.ServiceName, v.Page.Text = "", "", "", ""
+		return v, nil
+	}
+	rows, err := s.d.Read(ctx).QueryContext(ctx, `SELECT dedup_key, title FROM page_alert WHERE bundle = ? AND dedup_key <> '' ORDER BY n LIMIT 20`, h.id)
+	v.Alerts, err = collect(rows, err, func(r scanner) (a Alert, err error) { err = r.Scan(&a.DedupKey, &a.Title); return a, err })
+	return v, err
+}
