@@ -407,6 +407,10 @@ func (s *Service) stillDue(ctx context.Context, tx *db.Tx, row due.Row) error {
 	if now.Before(kit.FromMicros(l.row.ActiveAt).Add(still)) {
 		return s.watch(ctx, tx, l)
 	}
+	// Of several ladders of an incident the newest one asks.
+	if list, err := s.Ladders(ctx, l.row.Incident); err != nil || len(list) > 0 && list[0].ID != l.row.ID {
+		return err
+	}
 	wait, err := s.p.Parameters.Duration(ctx, "P.resume")
 	if err != nil {
 		return err

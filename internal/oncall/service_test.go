@@ -3,6 +3,7 @@ package oncall_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -384,6 +385,61 @@ func TestStillOnIt(t *testing.T) {
 		b.facts()
 		b.forward(2 * time.Hour)
 		b.want()
+	})
+}
+
+func TestOneQuestionForSeveralLadders(t *testing.T) {
+	each(t, func(b *bench) {
+		b.schedules()
+		b.start("sev2")
+		b.clock.Advance(time.Second)
+		newest := b.start("sev2")
+		b.must(b.s.AnsweredIncident(b.ctx, "i1", "ana"))
+		b.forward(20 * time.Minute)
+		if len(b.h.asked) != 1 || b.h.asked[0].Ladder != newest {
+			b.t.Fatalf("asked: %+v", b.h.asked)
+		}
+	})
+}
+
+// A reaction that fails takes its ladder with it, due rows and facts included.
+func TestStartJoinsTheTransaction(t *testing.T) {
+	each(t, func(b *bench) {
+		b.schedules()
+		broken := errors.New("broken")
+		err := b.d.Write(b.ctx, func(ctx context.Context, _ *db.Tx) error {
+			if _, err := b.s.StartLadder(ctx, oncall.Start{Incident: "i1", Severity: "sev2"}); err != nil {
+				return err
+			}
+			return broken
+		})
+		if !errors.Is(err, broken) {
+			b.t.Fatal(err)
+		}
+		b.forward(time.Hour)
+		b.want()
+		list, err := b.s.Ladders(b.ctx, "i1")
+		b.must(err)
+		if len(list) != 0 {
+			b.t.Fatalf("%+v", list)
+		}
+	})
+}
+
+func TestStepRunHoldsAllThatPagingNeeds(t *testing.T) {
+	each(t, func(b *bench) {
+		b.schedules()
+		id := b.start("sev2")
+		list, err := b.l.Facts(b.ctx, ledger.Filter{Types: []string{"ladder.step_run"}})
+		b.must(err)
+		if len(list) != 1 || list[0].Incident != "i1" || list[0].Subject != (ledger.Subject{Kind: "ladder", ID: id, Ref: "INC-1"}) {
+			b.t.Fatalf("%+v", list)
+		}
+		want := `{"ref":"INC-1","title":"Payments","severity":"sev2","policy":"default","round":1,"step":1,"kind":"step",` +
+			`"targets":["schedule:primary"],"people":[{"person":"ana","target":"schedule:primary","why":{"kind":"rotation","layer":1,"position":1,"of":1}}]}`
+		if string(list[0].Body) != want {
+			b.t.Fatalf("%s", list[0].Body)
+		}
 	})
 }
 
