@@ -7,7 +7,6 @@ import (
 	"github.com/uptrace/bun"
 
 	"tocsin/internal/db"
-	"tocsin/internal/due"
 	"tocsin/internal/kit"
 	"tocsin/internal/ledger"
 )
@@ -60,9 +59,6 @@ func (s *Service) Resolve(ctx context.Context, id string) error {
 		}
 		f := l.resolve("by_hand", tx.Now())
 		if err := save(ctx, tx, []*live{l}); err != nil {
-			return err
-		}
-		if err := due.Cancel(ctx, tx, KindTimeout, id); err != nil {
 			return err
 		}
 		return appendFact(ctx, tx, l, l.Incident, f)
@@ -162,7 +158,11 @@ func (s *Service) query(ctx context.Context, tail string, args ...any) ([]Alert,
 		if err != nil {
 			return nil, db.MapError(err)
 		}
-		out = append(out, l.Alert)
+		a, err := l.decoded()
+		if err != nil {
+			return nil, kit.Internal(err)
+		}
+		out = append(out, a)
 	}
 	return out, db.MapError(rows.Err())
 }

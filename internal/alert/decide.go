@@ -1,6 +1,7 @@
 package alert
 
 import (
+	"encoding/json"
 	"time"
 
 	"tocsin/internal/kit"
@@ -11,8 +12,10 @@ import (
 type live struct {
 	Alert
 	endsByTimeout bool
-	fresh         bool
-	dirty         bool
+	// labels and annotations as they are stored.
+	labels, annotations string
+	fresh               bool
+	dirty               bool
 	// due asks for a due row at EndsAt.
 	due bool
 }
@@ -41,7 +44,7 @@ func decide(cur *live, sig *Signal, now time.Time, route func(*Signal) Decision)
 }
 
 func open(sig *Signal, now time.Time, d Decision) (*live, []ledger.Body) {
-	l := &live{fresh: true, endsByTimeout: sig.EndsByTimeout, due: !sig.EndsAt.IsZero(), Alert: Alert{
+	l := &live{fresh: true, labels: sig.labels, annotations: sig.annotations, endsByTimeout: sig.EndsByTimeout, due: !sig.EndsAt.IsZero(), Alert: Alert{
 		ID: kit.NewIDAt(now), Source: sig.Source, DedupKey: sig.DedupKey, State: StateOpen,
 		Severity: sig.Severity, Title: sig.Title, Service: sig.Service, Labels: sig.Labels,
 		Annotations: sig.Annotations, Link: sig.Link, Count: 1, FirstAt: now, LastAt: now,
@@ -75,7 +78,7 @@ func (l *live) repeat(sig *Signal, now time.Time, route func(*Signal) Decision) 
 	l.dirty = true
 	l.Count++
 	l.LastAt = now
-	l.Title, l.Annotations = sig.Title, sig.Annotations
+	l.Title, l.Annotations, l.annotations = sig.Title, sig.Annotations, sig.annotations
 	if sig.Link != "" {
 		l.Link = sig.Link
 	}
@@ -91,6 +94,9 @@ func (l *live) repeat(sig *Signal, now time.Time, route func(*Signal) Decision) 
 		return nil
 	}
 	facts := []ledger.Body{SeverityChanged{From: l.Severity, To: sig.Severity}}
+	if l.Labels == nil && l.labels != "{}" {
+		_ = json.Unmarshal([]byte(l.labels), &l.Labels)
+	}
 	l.Severity = sig.Severity
 	if l.Then == ThenIncident {
 		return facts

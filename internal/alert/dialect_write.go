@@ -124,26 +124,30 @@ func scanInto(rows *sql.Rows, err error, into map[key]*live) error {
 
 func scanLive(scan func(...any) error) (*live, error) {
 	var l live
-	var labels, annotations string
 	var first, last, starts, ends, acked, resolved int64
-	err := scan(&l.ID, &l.Source, &l.DedupKey, &l.State, &l.Severity, &l.Title, &l.Service, &labels, &annotations, &l.Link, &l.Count,
+	err := scan(&l.ID, &l.Source, &l.DedupKey, &l.State, &l.Severity, &l.Title, &l.Service, &l.labels, &l.annotations, &l.Link, &l.Count,
 		&first, &last, &starts, &ends, &l.endsByTimeout, &l.AcknowledgedBy, &acked, &resolved, &l.How, &l.Route, &l.Then, &l.Reason, &l.GroupKey, &l.Incident)
 	if err != nil {
 		return nil, err
 	}
-	if labels != "{}" {
-		if err := json.Unmarshal([]byte(labels), &l.Labels); err != nil {
-			return nil, fmt.Errorf("labels of alert %s: %w", l.ID, err)
-		}
-	}
-	if annotations != "{}" {
-		if err := json.Unmarshal([]byte(annotations), &l.Annotations); err != nil {
-			return nil, fmt.Errorf("annotations of alert %s: %w", l.ID, err)
-		}
-	}
 	l.FirstAt, l.LastAt, l.StartsAt, l.EndsAt = kit.FromMicros(first), kit.FromMicros(last), kit.FromMicros(starts), kit.FromMicros(ends)
 	l.AcknowledgedAt, l.ResolvedAt = kit.FromMicros(acked), kit.FromMicros(resolved)
 	return &l, nil
+}
+
+// decoded gives the alert with its maps, which the hot path leaves encoded.
+func (l *live) decoded() (Alert, error) {
+	if l.labels != "{}" {
+		if err := json.Unmarshal([]byte(l.labels), &l.Labels); err != nil {
+			return l.Alert, fmt.Errorf("labels of alert %s: %w", l.ID, err)
+		}
+	}
+	if l.annotations != "{}" {
+		if err := json.Unmarshal([]byte(l.annotations), &l.Annotations); err != nil {
+			return l.Alert, fmt.Errorf("annotations of alert %s: %w", l.ID, err)
+		}
+	}
+	return l.Alert, nil
 }
 
 func jsonMap(m map[string]string) string {
@@ -155,13 +159,13 @@ func jsonMap(m map[string]string) string {
 }
 
 func (l *live) insertArgs(dst []any) []any {
-	return append(dst, l.ID, l.Source, l.DedupKey, string(l.State), string(l.Severity), l.Title, l.Service, jsonMap(l.Labels), jsonMap(l.Annotations), l.Link,
+	return append(dst, l.ID, l.Source, l.DedupKey, string(l.State), string(l.Severity), l.Title, l.Service, l.labels, l.annotations, l.Link,
 		l.Count, kit.Micros(l.FirstAt), kit.Micros(l.LastAt), kit.Micros(l.StartsAt), kit.Micros(l.EndsAt), l.endsByTimeout, l.AcknowledgedBy,
 		kit.Micros(l.AcknowledgedAt), kit.Micros(l.ResolvedAt), l.How, l.Route, string(l.Then), l.Reason, l.GroupKey, l.Incident)
 }
 
 func (l *live) updateArgs() []any {
-	return []any{l.ID, string(l.State), string(l.Severity), l.Title, jsonMap(l.Annotations), l.Link, l.Count, kit.Micros(l.LastAt), kit.Micros(l.EndsAt),
+	return []any{l.ID, string(l.State), string(l.Severity), l.Title, l.annotations, l.Link, l.Count, kit.Micros(l.LastAt), kit.Micros(l.EndsAt),
 		l.endsByTimeout, l.AcknowledgedBy, kit.Micros(l.AcknowledgedAt), kit.Micros(l.ResolvedAt), l.How, l.Route, string(l.Then), l.Reason, l.GroupKey, l.Incident}
 }
 

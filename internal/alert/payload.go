@@ -19,7 +19,28 @@ const (
 type ring struct {
 	heardAt   time.Time
 	heardDone time.Time
-	fresh     []Payload
+	fresh     [payloadsKept]func() Payload
+	n         int // how many came since the last flush
+}
+
+// take gives what came since the last flush, oldest first.
+func (x *ring) take() []func() Payload {
+	k := min(x.n, payloadsKept)
+	out := make([]func() Payload, 0, k)
+	for i := x.n - k; i < x.n; i++ {
+		out = append(out, x.fresh[i%payloadsKept])
+	}
+	return out
+}
+
+func made(list []func() Payload) []Payload {
+	out := make([]Payload, len(list))
+	for i, f := range list {
+		p := f()
+		p.Body = clean(p.Body[:min(len(p.Body), payloadBytes)])
+		out[i] = p
+	}
+	return out
 }
 
 // rings holds what the hot path leaves to be written behind it.
@@ -60,26 +81,21 @@ func (r *rings) drop(source string) {
 	r.mu.Unlock()
 }
 
-// LogPayload keeps a message as it came, at no cost to its sender: it is written
-// within a second, and only the last 20 of a source are kept. Secrets must have
-// been taken out of it.
-func (s *Service) LogPayload(source string, p Payload) {
-	if len(p.Body) > payloadBytes {
-		p.Body = p.Body[:payloadBytes]
-	}
-	p.Body = clean(p.Body)
+// LogPayload keeps a message as it came, at no cost to its sender: it is made and
+// written within a second, and only the last 20 of a source are. Secrets must be
+// taken out of it.
+func (s *Service) LogPayload(source string, p func() Payload) {
 	s.rings.mu.Lock()
 	x := s.rings.of(source)
-	x.fresh = append(x.fresh, p)
-	if len(x.fresh) > 2*payloadsKept {
-		x.fresh = append(x.fresh[:0], x.fresh[len(x.fresh)-payloadsKept:]...)
-	}
+	x.fresh[x.n%payloadsKept] = p
+	x.n++
 	s.rings.mu.Unlock()
 }
 
 type flushed struct {
 	source  string
 	heardAt time.Time
+	made    []func() Payload
 	fresh   []Payload
 }
 
@@ -87,22 +103,22 @@ func (s *Service) flushRings(ctx context.Context) {
 	var work []flushed
 	s.rings.mu.Lock()
 	for id, x := range s.rings.m {
-		f := flushed{source: id, fresh: x.fresh}
+		f := flushed{source: id, made: x.take()}
 		if x.heardAt.After(x.heardDone) {
 			f.heardAt = x.heardAt
 			x.heardDone = x.heardAt
 		}
-		x.fresh = nil
-		if len(f.fresh) > payloadsKept {
-			f.fresh = f.fresh[len(f.fresh)-payloadsKept:]
-		}
-		if !f.heardAt.IsZero() || len(f.fresh) > 0 {
+		x.fresh, x.n = [payloadsKept]func() Payload{}, 0
+		if !f.heardAt.IsZero() || len(f.made) > 0 {
 			work = append(work, f)
 		}
 	}
 	s.rings.mu.Unlock()
 	if len(work) == 0 {
 		return
+	}
+	for i := range work {
+		work[i].fresh = made(work[i].made)
 	}
 	err := s.db.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
 		for _, f := range work {
@@ -159,12 +175,13 @@ func (s *Service) Payloads(ctx context.Context, source string) ([]Payload, error
 	if err := s.db.Read(ctx).NewSelect().Table("signal_payload").Column("body").Where("source = ?", source).Order("slot DESC").Limit(payloadsKept).Scan(ctx, &bodies); err != nil {
 		return nil, db.MapError(err)
 	}
-	var out []Payload
+	var fresh []func() Payload
 	s.rings.mu.Lock()
 	if x := s.rings.m[source]; x != nil {
-		out = slices.Clone(x.fresh)
+		fresh = x.take()
 	}
 	s.rings.mu.Unlock()
+	out := made(fresh)
 	slices.Reverse(out)
 	for _, b := range bodies {
 		var p Payload

@@ -93,10 +93,12 @@ func (h *house) send(t *testing.T, s ...alert.Signal) []alert.Outcome {
 	return out
 }
 
+// runDue runs the due row of an alert as the worker would.
 func (h *house) runDue(t *testing.T, id string) {
 	t.Helper()
+	body := []byte(fmt.Sprintf(`{"alerts":[%q,"gone"]}`, id))
 	err := h.d.Write(h.ctx, func(ctx context.Context, tx *db.Tx) error {
-		return h.Tasks()[0].Run(ctx, tx, due.Row{Kind: alert.KindTimeout, Key: id})
+		return h.Tasks()[0].Run(ctx, tx, due.Row{Kind: alert.KindTimeout, Key: id, Body: body})
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -257,7 +259,7 @@ func TestSources(t *testing.T) {
 			t.Fatalf("%+v %v", s, ok)
 		}
 		h.facts(t, "source.created", "source.changed", "source.key_rotated")
-		h.LogPayload("am", alert.Payload{At: h.d.Now(), Status: 200, Body: "[]"})
+		h.LogPayload("am", func() alert.Payload { return alert.Payload{At: h.d.Now(), Status: 200, Body: "[]"} })
 		if p, err := h.Payloads(h.ctx, "am"); err != nil || len(p) != 1 || p[0].Body != "[]" {
 			t.Fatalf("%+v %v", p, err)
 		}
@@ -266,7 +268,7 @@ func TestSources(t *testing.T) {
 		}
 		h.facts(t, "alert.opened")
 		for i := range 30 {
-			h.LogPayload("am", alert.Payload{At: h.d.Now(), Body: fmt.Sprint(i)})
+			h.LogPayload("am", func() alert.Payload { return alert.Payload{At: h.d.Now(), Body: fmt.Sprint(i)} })
 		}
 		h.Stop()
 		if p, err := h.Payloads(h.ctx, "am"); err != nil || len(p) != 20 || p[0].Body != "29" || p[19].Body != "10" {

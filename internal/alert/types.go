@@ -85,6 +85,8 @@ type Signal struct {
 	Link          string
 	// Received is the instant of receipt; zero means now.
 	Received time.Time
+
+	labels, annotations string // as stored
 }
 
 // Outcome is what became of a signal.

@@ -2,6 +2,7 @@ package alert
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -102,6 +103,8 @@ func check(sig *Signal) error {
 		f.Add("labels", "alert.error.too_many_labels", "max", MaxLabels)
 	}
 	sig.Labels, sig.Annotations = cleanMap(sig.Labels), cleanMap(sig.Annotations)
+	// Encoded here, by the many callers, and not by the one writer.
+	sig.labels, sig.annotations = jsonMap(sig.Labels), jsonMap(sig.Annotations)
 	return f.Err()
 }
 
@@ -311,12 +314,8 @@ func (s *Service) fold(ctx context.Context, tx *db.Tx, batch []*request) error {
 	if err := save(ctx, tx, touched); err != nil {
 		return err
 	}
-	for _, l := range touched {
-		if l.due {
-			if err := due.At(ctx, tx, KindTimeout, l.ID, l.EndsAt, struct{}{}); err != nil {
-				return err
-			}
-		}
+	if err := await(ctx, tx, touched); err != nil {
+		return err
 	}
 	heard := make([]string, 0, len(actors)+1)
 	for _, k := range keys {
@@ -336,25 +335,68 @@ func sourceActor(id string) *kit.Actor {
 	return &kit.Actor{Kind: kit.ActorSource, ID: id, Name: id, Via: kit.ViaIngest}
 }
 
-// runTimeout resolves an alert whose end has come without a refresh.
+// timeouts is the body of a due row: the alerts that end at its instant.
+type timeouts struct {
+	Alerts []string `json:"alerts"`
+}
+
+// await puts one due row for each instant at which alerts end. The rows are never
+// moved or cancelled: one that comes for an alert that was refreshed waits for
+// its new end.
+func await(ctx context.Context, tx *db.Tx, list []*live) error {
+	var ends []time.Time
+	var at map[time.Time][]string
+	for _, l := range list {
+		if !l.due {
+			continue
+		}
+		if at == nil {
+			at = map[time.Time][]string{}
+		}
+		if at[l.EndsAt] == nil {
+			ends = append(ends, l.EndsAt)
+		}
+		at[l.EndsAt] = append(at[l.EndsAt], l.ID)
+	}
+	for _, e := range ends {
+		if err := due.At(ctx, tx, KindTimeout, kit.NewID(), e, timeouts{at[e]}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// runTimeout resolves the alerts whose end has come without a refresh.
 func (s *Service) runTimeout(ctx context.Context, tx *db.Tx, row due.Row) error {
-	l, err := s.lock(ctx, tx, row.Key)
-	if kit.CodeOf(err) == kit.CodeNotFound {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if l.State == StateResolved || l.EndsAt.IsZero() {
-		return nil
-	}
-	if l.EndsAt.After(tx.Now()) {
-		return due.At(ctx, tx, KindTimeout, row.Key, l.EndsAt, struct{}{})
-	}
-	f := l.resolve("timeout", tx.Now())
-	if err := save(ctx, tx, []*live{l}); err != nil {
-		return err
+	var body timeouts
+	if err := json.Unmarshal(row.Body, &body); err != nil {
+		return kit.Internal(err)
 	}
 	a := kit.System(kit.ViaDue)
-	return ledger.Append(ctx, tx, ledger.Entry{Subject: ledger.Subject{Kind: "alert", ID: l.ID}, Incident: l.Incident, Actor: &a, Body: f})
+	var ended, later []*live
+	for _, id := range body.Alerts {
+		l, err := s.lock(ctx, tx, id)
+		if kit.CodeOf(err) == kit.CodeNotFound {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		switch {
+		case l.State == StateResolved || l.EndsAt.IsZero():
+		case l.EndsAt.After(tx.Now()):
+			l.due = true
+			later = append(later, l)
+		default:
+			f := l.resolve("timeout", tx.Now())
+			ended = append(ended, l)
+			if err := ledger.Append(ctx, tx, ledger.Entry{Subject: ledger.Subject{Kind: "alert", ID: l.ID}, Incident: l.Incident, Actor: &a, Body: f}); err != nil {
+				return err
+			}
+		}
+	}
+	if err := save(ctx, tx, ended); err != nil {
+		return err
+	}
+	return await(ctx, tx, later)
 }

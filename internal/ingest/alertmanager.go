@@ -133,7 +133,8 @@ func (a *amAlert) signal(src alert.Source, now time.Time, anyName bool) (alert.S
 		}
 	}
 	if s.EndsAt.IsZero() {
-		s.EndsAt, s.EndsByTimeout = now.Add(resolveTimeout), true
+		// Ends that nobody told fall on whole seconds, so that many share one.
+		s.EndsAt, s.EndsByTimeout = now.Add(resolveTimeout+time.Second-1).Truncate(time.Second), true
 		// An alert that is to begin later ends no sooner than that.
 		if s.EndsAt.Before(s.StartsAt) {
 			s.EndsAt = s.StartsAt.Add(resolveTimeout)

@@ -29,7 +29,7 @@ type Alerts interface {
 	SourceByKey(ctx context.Context, key string) (alert.Source, bool)
 	Ingest(ctx context.Context, signals []alert.Signal) ([]alert.Outcome, error)
 	InFlight(n int)
-	LogPayload(source string, p alert.Payload)
+	LogPayload(source string, p func() alert.Payload)
 	LiveOf(ctx context.Context, source string) ([]alert.Alert, error)
 }
 
@@ -185,21 +185,21 @@ func (h *handler) ingest(r *http.Request, signals []alert.Signal) error {
 
 // keep logs what came in and how it was read; the key is taken out of it.
 func (h *handler) keep(src alert.Source, key, path string, status int, body []byte, signals []alert.Signal, problems ...string) {
-	p := alert.Payload{At: h.clock.Now(), Path: path, Status: status, Read: problems}
-	const limit = 16 << 10
-	p.Body = string(body[:min(len(body), limit)])
-	if strings.Contains(p.Body, key) {
-		p.Body = strings.ReplaceAll(p.Body, key, "…")
-	}
-	for i := range signals {
-		if i == 5 {
-			p.Read = append(p.Read, fmt.Sprintf("+%d", len(signals)-i))
-			break
+	at := h.clock.Now()
+	h.alerts.LogPayload(src.ID, func() alert.Payload {
+		p := alert.Payload{At: at, Path: path, Status: status, Read: problems}
+		const limit = 16 << 10
+		p.Body = strings.ReplaceAll(string(body[:min(len(body), limit)]), key, "…")
+		for i := range signals {
+			if i == 5 {
+				p.Read = append(p.Read, fmt.Sprintf("+%d", len(signals)-i))
+				break
+			}
+			s := &signals[i]
+			p.Read = append(p.Read, string(s.Action)+" "+s.DedupKey+": "+s.Title+" ("+string(s.Severity)+")")
 		}
-		s := &signals[i]
-		p.Read = append(p.Read, string(s.Action)+" "+s.DedupKey+": "+s.Title+" ("+string(s.Severity)+")")
-	}
-	h.alerts.LogPayload(src.ID, p)
+		return p
+	})
 }
 
 func reply(w http.ResponseWriter, status int, v any) {

@@ -99,9 +99,13 @@ func (e *pdEvent) trigger(s *alert.Signal, src alert.Source) []string {
 	if p.Source == "" {
 		bad = append(bad, "'payload.source' is missing or blank")
 	}
+	_, mapped := src.SeverityMap[p.Severity]
 	switch sev := alert.Severity(p.Severity); {
 	case p.Severity == "":
 		bad = append(bad, "'payload.severity' is missing or blank")
+	case mapped, p.Severity == "none":
+		// Alertmanager's receiver sends the word of its label as it is; "none" is
+		// that of the watchdog in the rules which most people run.
 	case !sev.Valid():
 		bad = append(bad, "'payload.severity' is invalid (must be one of the following: 'critical', 'warning', 'error' or 'info')")
 	}
