@@ -93,7 +93,7 @@ var kindOfNoun = map[string]Kind{
 	"task": Task, "action": Task, "review": Task, "playbook": Task, "decision": Task,
 	"change": Change, "rollback": Change,
 	"clock": Clock, "obligation": Clock, "breach": Clock,
-	"evidence": Evidence, "body": Evidence, "checkpoint": Evidence, "ledger": Evidence,
+	"evidence": Evidence, "dossier": Evidence, "body": Evidence, "checkpoint": Evidence, "ledger": Evidence,
 }
 
 // KindOf gives the kind of a fact type; whatever has no kind of its own is a note.
