@@ -77,14 +77,15 @@ func (s *Service) SavePolicy(ctx context.Context, in Policy) (Policy, error) {
 }
 
 // Apply brings schedules and policies to what the organisation file says; with
-// prune, what left the file is retired. People, teams, roles and contact methods
+// prune, what left the file is retired; a nil list is not in the file and stays as
+// it is. People, teams, roles and contact methods
 // must be applied before. Wrong fields are named as schedules[0].… and policies[0].….
 func (s *Service) Apply(ctx context.Context, tx *db.Tx, schedules []Schedule, policies []Policy, prune bool) ([]kit.Change, error) {
 	a := applying{s: s, tx: tx}
-	if err := a.schedules(ctx, schedules, prune); err != nil {
+	if err := a.schedules(ctx, schedules, prune && schedules != nil); err != nil {
 		return nil, err
 	}
-	if err := a.policies(ctx, policies, prune); err != nil {
+	if err := a.policies(ctx, policies, prune && policies != nil); err != nil {
 		return nil, err
 	}
 	return a.out, nil

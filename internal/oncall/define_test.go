@@ -49,7 +49,9 @@ func TestApply(t *testing.T) {
 		one[0].Rotations = week("bob")
 		b.clock.Advance(time.Hour)
 		got, err = apply(true, one)
-		wantChanges(got, err, "schedules primary change rotations", "policies default remove")
+		wantChanges(got, err, "schedules primary change rotations")
+		got, err = apply(true, nil, []oncall.Policy{}...)
+		wantChanges(got, err, "policies default remove")
 		p, err := b.s.Policy(b.ctx, "default")
 		b.must(err)
 		if !p.BuiltIn {
@@ -61,7 +63,7 @@ func TestApply(t *testing.T) {
 		if len(slots) != 2 || slots[0].Person.ID != "paul" && slots[0].Person.ID != "ana" || slots[1].Person.ID != "bob" || !slots[1].From.Equal(monday.Add(time.Hour)) {
 			b.t.Fatalf("%+v", slots)
 		}
-		got, err = apply(true, nil)
+		got, err = apply(true, []oncall.Schedule{})
 		wantChanges(got, err, "schedules primary remove")
 		if _, err = b.s.Schedule(b.ctx, "primary"); kit.CodeOf(err) != kit.CodeNotFound {
 			b.t.Fatalf("retired: %v", err)
