@@ -480,3 +480,110 @@ func TestLeaf(t *testing.T) {
 		}
 	}
 }
+
+// TestReview holds what of the review each level tells.
+func TestReview(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		s := w.b.incidents
+		must := func(err error) {
+			t.Helper()
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err := s.Phase(w.ctx, w.ref, incident.Containment, map[string]any{"told": "the board"}, "")
+		must(err)
+		_, err = s.RecordImpact(w.ctx, w.ref, incident.RecordedImpact{Customers: ptr(1204), Text: "orders of Paul Roy"})
+		must(err)
+		_, err = s.Phase(w.ctx, w.ref, incident.InReview, nil, "over")
+		must(err)
+		_, err = s.AddAction(w.ctx, w.ref, incident.ActionInput{Type: "preventive", Text: "Paul Roy adds a second line", Owner: "paul", Due: "2026-12-04"})
+		must(err)
+		_, err = s.SaveReview(w.ctx, w.ref, incident.ReviewContent{
+			Summary: kit.Text{EN: "A full disk, seen by Ana Duval"}, Factors: []incident.Factor{{Text: "Paul Roy saw no alert on the disk", Kind: "root", Category: "technology"}},
+			WentWell: "calm heads", Surprised: "the silence", PublicSummary: kit.Text{EN: "A disk was full."}, Impact: "orders were late",
+		})
+		must(err)
+		tests := map[string]map[Level]bool{
+			"A full disk":       {Internal: true, Regulator: true},
+			"saw no alert":      {Internal: true, Regulator: true},
+			"calm heads":        {Internal: true},
+			"the silence":       {Internal: true},
+			"A disk was full.":  {Internal: true, Customer: true},
+			"adds a second":     {Internal: true, Regulator: true},
+			"Paul Roy":          {Internal: true},
+			"Ana Duval":         {Internal: true},
+			"the board":         {Internal: true},
+			"orders of":         {Internal: true},
+			"1,204":             {Internal: true, Regulator: true},
+			"Who was told?":     {Internal: true},
+			"root cause":        {Internal: true, Regulator: true},
+			"Incident declared": {Internal: true, Customer: true, Regulator: true},
+			"dossier.":          {},
+			"no value":          {},
+		}
+		for _, level := range []Level{Internal, Customer, Regulator} {
+			d, err := w.b.Build(w.ctx, w.ref, level, "en")
+			must(err)
+			page := string(d.HTML())
+			for text, in := range tests {
+				if got := strings.Contains(page, text); got != in[level] {
+					t.Errorf("%s: %q shown: %v", level, text, got)
+				}
+			}
+			raw, err := d.JSON()
+			must(err)
+			if level != Internal && (bytes.Contains(raw, []byte("Paul")) || bytes.Contains(raw, []byte("paul")) || bytes.Contains(raw, []byte("calm heads"))) {
+				t.Errorf("%s: names or notes in the JSON: %s", level, raw)
+			}
+			if rep := verify(t, w.zip(t, level, "fr")); !rep.OK() {
+				t.Errorf("%s: %v", level, rep.Problems)
+			}
+		}
+	})
+}
+
+func ptr(n int64) *int64 { return &n }
+
+// TestConfidential holds that who may not know of an incident gets no dossier.
+func TestConfidential(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		if _, err := w.b.incidents.SetConfidential(w.ctx, w.ref, true, "personal"); err != nil {
+			t.Fatal(err)
+		}
+		stranger := kit.WithActor(context.Background(), kit.Actor{Kind: kit.ActorPerson, ID: "zoe", Name: "Zoe", Access: kit.AccessAdmin})
+		before := w.types(t)
+		for _, format := range []string{"html", "pdf", "zip"} {
+			if _, _, _, err := w.b.Report(stranger, w.ref, format, "internal", "en"); kit.CodeOf(err) != kit.CodeNotFound {
+				t.Errorf("%s: %v", format, err)
+			}
+		}
+		if n := len(w.types(t)); n != len(before) {
+			t.Errorf("%d facts of a refused export", n-len(before))
+		}
+	})
+}
+
+func BenchmarkZip(b *testing.B) {
+	clock := dbtest.NewClock(time.Date(2026, 11, 23, 2, 0, 0, 0, time.UTC))
+	d := dbtest.OpenSQLite(b, clock)
+	l := ledger.New(d)
+	h := house{}
+	s := incident.New(l, allow{}, h, h, h, h)
+	ctx := kit.WithActor(context.Background(), kit.Actor{Kind: kit.ActorPerson, ID: "ana", Name: "Ana Duval", Via: kit.ViaWeb, Access: kit.AccessManager})
+	i, err := s.Declare(ctx, incident.Declaration{Title: "Long"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for range 2000 {
+		if _, err := s.Note(ctx, i.ID, "one of many lines of a long incident", time.Time{}, ""); err != nil {
+			b.Fatal(err)
+		}
+	}
+	builder := New(s, l, names)
+	for b.Loop() {
+		if err := builder.Zip(ctx, i.ID, Internal, "en", io.Discard); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
