@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"tocsin/internal/kit"
+	"tocsin/internal/ledger"
 )
 
 const (
@@ -27,14 +29,11 @@ func (s *server) live(q *req) error {
 	if !q.signedIn() {
 		return kit.Errorf(kit.CodeUnauthenticated, "error.unauthenticated")
 	}
-	if s.Facts == nil {
-		return kit.Errorf(kit.CodeUnsupported, "error.unsupported")
-	}
-	woken, stop := s.Facts.Watch()
+	woken, stop := s.Ledger.Watch()
 	defer stop()
 	seq, err := strconv.ParseInt(q.r.Header.Get("Last-Event-ID"), 10, 64)
 	if err != nil {
-		if seq, err = s.Facts.Last(q.ctx); err != nil {
+		if seq, _, err = s.Ledger.Head(q.ctx); err != nil {
 			return err
 		}
 	}
@@ -68,12 +67,16 @@ func (s *server) live(q *req) error {
 			}
 		case <-woken:
 			for {
-				facts, err := s.Facts.After(q.ctx, seq, batch)
+				facts, err := s.Ledger.Facts(q.ctx, ledger.Filter{After: seq, Limit: batch})
 				if err != nil || len(facts) == 0 {
 					break
 				}
+				topics, err := s.topics(q.ctx, facts)
+				if err != nil {
+					break
+				}
 				seq = facts[len(facts)-1].Seq
-				if topics := topicsOf(facts); topics != "" {
+				if topics != "" {
 					if _, err := fmt.Fprintf(q.w, "id: %d\nevent: facts\ndata: %s\n\n", seq, topics); err != nil {
 						return nil
 					}
@@ -89,10 +92,25 @@ func (s *server) live(q *req) error {
 	}
 }
 
-// topicsOf names what changed: the noun of each fact and the incident it belongs to.
-func topicsOf(facts []Fact) string {
+// topics names what changed: the noun of each fact and the incident it belongs to.
+// What the reader may not know of does not appear.
+func (s *server) topics(ctx context.Context, facts []ledger.Fact) (string, error) {
+	var ids []string
+	for _, f := range facts {
+		if f.Incident != "" {
+			ids = append(ids, f.Incident)
+		}
+	}
+	slices.Sort(ids)
+	seen, err := s.Incident.Visible(ctx, slices.Compact(ids))
+	if err != nil {
+		return "", err
+	}
 	var topics []string
 	for _, f := range facts {
+		if f.Incident != "" && !seen[f.Incident] {
+			continue
+		}
 		noun, _, _ := strings.Cut(f.Type, ".")
 		topics = append(topics, noun)
 		if f.Incident != "" {
@@ -100,5 +118,5 @@ func topicsOf(facts []Fact) string {
 		}
 	}
 	slices.Sort(topics)
-	return strings.Join(slices.Compact(topics), " ")
+	return strings.Join(slices.Compact(topics), " "), nil
 }

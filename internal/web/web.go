@@ -8,20 +8,33 @@ import (
 	"net/http"
 	"time"
 
+	"tocsin/internal/alert"
+	"tocsin/internal/change"
+	"tocsin/internal/continuity"
+	"tocsin/internal/dossier"
 	"tocsin/internal/identity"
+	"tocsin/internal/incident"
 	"tocsin/internal/kit"
+	"tocsin/internal/ledger"
+	"tocsin/internal/oncall"
 )
 
 // Deps are what the pages stand on.
 type Deps struct {
 	Identity *identity.Service
-	Incident Incidents
-	Notify   Notify
-	// Timeline reads the lines of an incident; Facts wakes the live updates.
-	Timeline Timeline
-	Facts    Facts
-	Clock    kit.Clock
-	Log      *slog.Logger
+	Incident *incident.Service
+	Alert    *alert.Service
+	Change   *change.Service
+	// Ledger wakes the live updates and is shown as the journal.
+	Ledger *ledger.Ledger
+	Oncall *oncall.Service
+	// Service is the registry of services.
+	Service *continuity.Service
+	Notify  Notify
+	// Dossier makes the record of an incident as a file; nil offers none.
+	Dossier *dossier.Builder
+	Clock   kit.Clock
+	Log     *slog.Logger
 	// BaseURL is how people reach the product, for links to be copied.
 	BaseURL string
 	// Version is shown in Settings.
@@ -32,6 +45,7 @@ type Deps struct {
 
 type server struct {
 	Deps
+	inc   incidents
 	mux   *http.ServeMux
 	sent  *once
 	start time.Time
@@ -46,11 +60,17 @@ func New(d Deps) http.Handler {
 		d.Log = slog.Default()
 	}
 	s := &server{Deps: d, mux: http.NewServeMux(), sent: newOnce(), start: d.Clock.Now()}
+	s.inc = incidents{&s.Deps}
 	s.mux.HandleFunc("GET /static/{name}", serveStatic)
 	s.signInRoutes()
 	s.incidentRoutes()
 	s.liveRoutes()
-	s.get("/{$}", func(q *req) error { return q.redirect("/incidents") })
+	s.ackRoutes()
+	s.nowRoutes()
+	s.alertRoutes()
+	s.oncallRoutes()
+	s.settingsRoutes()
+	s.helpRoutes()
 	s.mux.HandleFunc("/", s.page(func(*req) error { return kit.NotFound("page", "") }))
 	return s.protect(s.mux)
 }

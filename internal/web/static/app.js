@@ -29,6 +29,8 @@
   });
   addEventListener("pageshow", () => $$("form[data-sent]").forEach((f) => delete f.dataset.sent));
 
+  $$("[data-copy]").forEach((b) => { b.hidden = false; });
+
   // Live regions: an event names topics; each region that listens is fetched again.
   const say = (t) => { const s = $("#announce"); if (s && (!say.at || Date.now() - say.at > 10000)) { say.at = Date.now(); s.textContent = t; } };
   let pending = new Set(), timer = 0, busy = false;

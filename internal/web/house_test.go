@@ -1,0 +1,266 @@
+package web_test
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"tocsin/internal/alert"
+	"tocsin/internal/change"
+	"tocsin/internal/continuity"
+	"tocsin/internal/db"
+	"tocsin/internal/db/dbtest"
+	"tocsin/internal/dossier"
+	"tocsin/internal/identity"
+	"tocsin/internal/incident"
+	"tocsin/internal/kit"
+	"tocsin/internal/ledger"
+	"tocsin/internal/notify"
+	"tocsin/internal/oncall"
+	"tocsin/internal/web"
+)
+
+const password = "correct horse battery"
+
+// house is a served installation with one admin, ana, who is on duty.
+type house struct {
+	*testing.T
+	d        *db.DB
+	l        *ledger.Ledger
+	clock    *dbtest.Clock
+	identity *identity.Service
+	incident *incident.Service
+	alert    *alert.Service
+	oncall   *oncall.Service
+	notify   *pager
+	server   *httptest.Server
+	client   *http.Client
+	lang     string
+}
+
+// ports answers what modules ask of each other, as the app does.
+type ports struct{ h *house }
+
+func (p ports) Active(ctx context.Context, person string) (bool, error) {
+	_, err := p.h.identity.Person(ctx, person)
+	return err == nil, nil
+}
+
+func (p ports) Appointed(ctx context.Context, role kit.Role, at time.Time) ([]string, error) {
+	list, err := p.h.identity.AppointedAt(ctx, role, at)
+	var out []string
+	for _, x := range list {
+		out = append(out, x.ID)
+	}
+	return out, err
+}
+
+func (p ports) Limit(ctx context.Context, name string) (time.Duration, error) {
+	return p.h.identity.Parameter(ctx, name)
+}
+
+func (p ports) Duration(ctx context.Context, name string) (time.Duration, error) {
+	return p.h.identity.Parameter(ctx, name)
+}
+
+func (ports) Levels(context.Context) (incident.Overrides, error) { return nil, nil }
+
+func (ports) Zone(context.Context) (*time.Location, error) { return time.LoadLocation("Europe/Paris") }
+
+type duty struct{ ports }
+
+func (d duty) States(ctx context.Context, ids []string, _ time.Time) (map[string]oncall.PersonState, error) {
+	out := map[string]oncall.PersonState{}
+	for _, id := range ids {
+		if p, err := d.h.identity.Person(ctx, id); err == nil {
+			out[id] = oncall.PersonState{Name: p.Name}
+		}
+	}
+	return out, nil
+}
+func (duty) Team(context.Context, string) ([]string, bool, error) { return nil, false, nil }
+func (duty) Zone(context.Context) (string, error)                 { return "Europe/Paris", nil }
+func (duty) Reachable(_ context.Context, people []string) (map[string]bool, error) {
+	out := map[string]bool{}
+	for _, p := range people {
+		out[p] = true
+	}
+	return out, nil
+}
+func (duty) Methods(context.Context, string, string) ([]oncall.Method, error) {
+	return []oncall.Method{{Method: "email"}}, nil
+}
+func (duty) Policy(context.Context, string) (string, error) { return "", nil }
+
+type appointed struct{ ports }
+
+func (a appointed) Appointed(ctx context.Context, role kit.Role) ([]string, error) {
+	return a.ports.Appointed(ctx, role, a.h.clock.Now())
+}
+
+// pager is a fake of notify with one page, which belongs to the token "good".
+type pager struct {
+	view    notify.View
+	open    []notify.Page
+	methods []notify.Method
+	answers []bool
+	retried string
+}
+
+func (p *pager) Pages(context.Context, notify.Filter) (kit.List[notify.Page], error) {
+	return kit.List[notify.Page]{Items: p.open, Total: len(p.open)}, nil
+}
+
+func (p *pager) Answer(_ context.Context, page string, accept bool) error {
+	p.open, p.answers = nil, append(p.answers, accept)
+	return nil
+}
+
+func (p *pager) PageByToken(_ context.Context, token string) (notify.View, error) {
+	if token != "good" {
+		return notify.View{}, kit.NotFound("page", "")
+	}
+	return p.view, nil
+}
+
+func (p *pager) AnswerByToken(_ context.Context, token string, accept bool, _ kit.Via) error {
+	if token != "good" {
+		return kit.NotFound("page", "")
+	}
+	p.answers = append(p.answers, accept)
+	p.view.Page.State = notify.PageIsAcknowledged
+	return nil
+}
+
+func (*pager) Deliveries(context.Context, string) ([]notify.Delivery, error) {
+	return []notify.Delivery{{ID: "d1", Recipient: notify.Named{ID: "ana", Name: "Ana"}, Kind: "email", State: notify.Failed, Error: "550"}}, nil
+}
+
+func (p *pager) Methods(context.Context, string) ([]notify.Method, error) { return p.methods, nil }
+
+func (p *pager) SaveMethod(_ context.Context, _ string, m notify.Method) error {
+	p.methods = append(p.methods, m)
+	return nil
+}
+func (p *pager) RemoveMethod(context.Context, string, string) error     { p.methods = nil; return nil }
+func (*pager) SendTest(context.Context, string, string) (string, error) { return "d2", nil }
+func (*pager) Failed(context.Context) ([]notify.Delivery, error)        { return nil, nil }
+func (p *pager) Retry(_ context.Context, id string) error               { p.retried = id; return nil }
+
+func open(t *testing.T) *house {
+	t.Helper()
+	clock := dbtest.NewClock(time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC))
+	d := dbtest.OpenSQLite(t, clock)
+	h := &house{T: t, d: d, l: ledger.New(d), clock: clock, notify: &pager{}}
+	h.identity = identity.New(d, identity.Options{})
+	_, err := h.identity.SetUp(context.Background(), identity.SetUp{
+		Organisation: "Exemple SAS", Country: "FR", Timezone: "Europe/Paris", Languages: []string{"fr", "en"},
+		Name: "Ana Lopez", Email: "ana@example.com", Password: password,
+	})
+	h.ok(err)
+	p := ports{h}
+	h.oncall = oncall.New(h.l, oncall.Ports{Rights: h.identity, People: duty{p}, Reach: duty{p}, Appointments: appointed{p}, Services: duty{p}, Parameters: p})
+	h.incident = incident.New(h.l, h.identity, h.oncall, p, p, p)
+	h.alert = alert.New(d, h.identity)
+	h.ok(h.alert.Start(context.Background()))
+	t.Cleanup(h.alert.Stop)
+	registry := continuity.New(d, h.identity)
+	names := func(context.Context) (func(kind, id string) string, error) {
+		return func(_, id string) string { return id }, nil
+	}
+	h.server = httptest.NewServer(web.New(web.Deps{
+		Identity: h.identity, Incident: h.incident, Alert: h.alert, Change: change.New(d, h.identity), Ledger: h.l, Oncall: h.oncall,
+		Service: registry, Notify: h.notify, Dossier: dossier.New(h.incident, h.l, names), Clock: clock,
+		Log: slog.New(slog.NewTextHandler(t.Output(), nil)), BaseURL: "http://tocsin.example", Version: "test",
+	}))
+	t.Cleanup(h.server.Close)
+	jar, err := cookiejar.New(nil)
+	h.ok(err)
+	h.client = &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	h.lang = "en"
+	return h
+}
+
+func (h *house) ok(err error) {
+	h.Helper()
+	if err != nil {
+		h.Fatal(err)
+	}
+}
+
+func (h *house) do(method, path string, form url.Values) (*http.Response, string) {
+	h.Helper()
+	var body io.Reader
+	if form != nil {
+		body = strings.NewReader(form.Encode())
+	}
+	r, err := http.NewRequest(method, h.server.URL+path, body)
+	h.ok(err)
+	r.Header.Set("Accept-Language", h.lang)
+	if form != nil {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	res, err := h.client.Do(r)
+	h.ok(err)
+	defer func() { _ = res.Body.Close() }()
+	b, err := io.ReadAll(res.Body)
+	h.ok(err)
+	return res, string(b)
+}
+
+// get gives a page that must answer 200.
+func (h *house) get(path string) string {
+	h.Helper()
+	res, body := h.do("GET", path, nil)
+	if res.StatusCode != 200 {
+		h.Fatalf("GET %s: %d %s", path, res.StatusCode, problem(body))
+	}
+	return body
+}
+
+// post sends a form that must be answered with a redirect, and gives its target.
+func (h *house) post(path string, pairs ...string) string {
+	h.Helper()
+	form := url.Values{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		form.Add(pairs[i], pairs[i+1])
+	}
+	res, body := h.do("POST", path, form)
+	if res.StatusCode != http.StatusSeeOther {
+		h.Fatalf("POST %s: %d %s", path, res.StatusCode, problem(body))
+	}
+	return res.Header.Get("Location")
+}
+
+var main = regexp.MustCompile(`(?s)<main.*?</main>`)
+
+func problem(body string) string {
+	s := regexp.MustCompile(`<[^>]*>`).ReplaceAllString(main.FindString(body), " ")
+	return strings.Join(strings.Fields(s), " ")
+}
+
+func (h *house) signIn() {
+	h.Helper()
+	h.post("/login", "email", "ana@example.com", "password", password)
+}
+
+func (h *house) ana() context.Context {
+	return kit.WithActor(context.Background(), kit.Actor{Kind: kit.ActorPerson, ID: "ana", Name: "Ana Lopez", Via: kit.ViaWeb, Access: kit.AccessAdmin})
+}
+
+func contains(t *testing.T, body string, words ...string) {
+	t.Helper()
+	for _, w := range words {
+		if !strings.Contains(body, w) {
+			t.Errorf("the page does not contain %q: %s", w, problem(body))
+		}
+	}
+}

@@ -1,0 +1,185 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"tocsin/internal/alert"
+	"tocsin/internal/identity"
+	"tocsin/internal/incident"
+	"tocsin/internal/kit"
+	"tocsin/internal/notify"
+	"tocsin/internal/oncall"
+)
+
+// board is what the page Now shows.
+type board struct {
+	pages     []notify.Page
+	handovers []offered
+	approvals []incident.ReviewItem
+	overdue   []incident.Action
+	open      []IncidentRow
+	reviewing int
+	duty      []oncall.Duty
+	drift     []warning
+	last      *IncidentRow
+	// loose counts open alerts without an incident.
+	loose int
+}
+
+type offered struct {
+	incident.Handover
+	from, ref, title string
+}
+
+// warning is something that drifts, with the link to its fix.
+type warning struct {
+	key, name, href string
+	at              time.Time
+}
+
+func (b board) waiting() bool {
+	return len(b.pages)+len(b.handovers)+len(b.approvals)+len(b.overdue) > 0
+}
+
+func (s *server) nowRoutes() {
+	s.get("/{$}", s.now)
+	s.post("/pages/{id}/{answer}", s.answerPage)
+}
+
+func (s *server) now(q *req) error {
+	b, err := s.board(q)
+	if err != nil {
+		return err
+	}
+	return q.show("now", q.t("web.nav.now"), nowPage(b))
+}
+
+func (s *server) board(q *req) (board, error) {
+	var b board
+	if err := s.waiting(q, &b); err != nil {
+		return b, err
+	}
+	open, err := s.inc.List(q.ctx, IncidentFilter{Active: true}, kit.Page{Limit: 50})
+	if err != nil {
+		return b, err
+	}
+	b.open = open.Items
+	bySeverity(b.open)
+	reviewing, err := s.Incident.List(q.ctx, incident.Filter{Status: incident.StatusOpen, Phase: incident.InReview, Exercises: true}, kit.Page{Limit: 1})
+	if err != nil {
+		return b, err
+	}
+	b.reviewing = reviewing.Total
+	if len(b.open) == 0 {
+		closed, err := s.inc.List(q.ctx, IncidentFilter{Status: "closed"}, kit.Page{Limit: 1})
+		if err != nil {
+			return b, err
+		}
+		if len(closed.Items) > 0 {
+			b.last = &closed.Items[0]
+		}
+	}
+	loose, err := s.Alert.List(q.ctx, alert.Filter{State: alert.StateOpen, Unattached: true}, kit.Page{Limit: 1})
+	if err != nil {
+		return b, err
+	}
+	b.loose = loose.Total
+	if b.duty, err = s.Oncall.OnCallNow(q.ctx); err != nil {
+		return b, err
+	}
+	return b, s.drift(q, &b)
+}
+
+// waiting collects what the reader has to do.
+func (s *server) waiting(q *req, b *board) error {
+	pages, err := s.Notify.Pages(q.ctx, notify.Filter{State: notify.PageIsOpen, Person: q.actor.ID})
+	if err != nil {
+		return err
+	}
+	b.pages = pages.Items
+	offers, err := s.Incident.OfferedTo(q.ctx, q.actor.ID)
+	if err != nil {
+		return err
+	}
+	if len(offers) > 0 {
+		names, err := s.Identity.Names(q.ctx)
+		if err != nil {
+			return err
+		}
+		for _, h := range offers {
+			i, err := s.Incident.Get(q.ctx, h.Incident)
+			if err != nil || !i.Open() {
+				continue
+			}
+			b.handovers = append(b.handovers, offered{h, who(names, h.From).Name, i.Ref(), i.Title})
+		}
+	}
+	if may(context.WithValue(q.ctx, reqKey{}, q), "review.approve") {
+		if b.approvals, err = s.Incident.Reviews(q.ctx, incident.ReviewInReview); err != nil {
+			return err
+		}
+	}
+	b.overdue, err = s.Incident.Actions(q.ctx, incident.ActionFilter{State: "open", Owner: q.actor.ID, DueBefore: q.now.In(q.zone).Format(time.DateOnly)})
+	return err
+}
+
+// drift collects what is not as it should be, though nothing has failed yet.
+func (s *server) drift(q *req, b *board) error {
+	for _, d := range b.duty {
+		switch {
+		case d.Person.ID == "":
+			b.drift = append(b.drift, warning{key: "nobody", name: d.Schedule, href: "/on-call"})
+		case !d.Reachable:
+			b.drift = append(b.drift, warning{key: "unreachable", name: d.Person.Name, href: "/on-call"})
+		}
+	}
+	if len(b.duty) == 0 {
+		b.drift = append(b.drift, warning{key: "no_schedule", href: "/on-call"})
+	}
+	if identity.Allow(q.actor, "page.someone") == nil {
+		failed, err := s.Notify.Failed(q.ctx)
+		if err != nil {
+			return err
+		}
+		for _, f := range failed {
+			b.drift = append(b.drift, warning{key: "failed", name: f.Recipient.Name, href: "/incidents/" + f.Ref, at: f.CreatedAt})
+		}
+	}
+	mine, err := s.Notify.Methods(q.ctx, q.actor.ID)
+	if err != nil {
+		return err
+	}
+	if len(mine) == 0 {
+		b.drift = append(b.drift, warning{key: "no_method", href: "/on-call/me"})
+	}
+	sources, err := s.Alert.Sources(q.ctx)
+	if err != nil && !errors.Is(err, context.Canceled) && kit.CodeOf(err) != kit.CodeForbidden {
+		return err
+	}
+	for _, x := range sources {
+		if silent(x, q.now) {
+			b.drift = append(b.drift, warning{key: "silent", name: x.ID, href: "/settings/integrations/" + x.ID, at: x.LastHeardAt})
+		}
+	}
+	return nil
+}
+
+func silent(x alert.Source, now time.Time) bool {
+	return x.SilentAfter > 0 && !x.LastHeardAt.IsZero() && now.Sub(x.LastHeardAt) > x.SilentAfter
+}
+
+func (s *server) answerPage(q *req) error {
+	answer := q.r.PathValue("answer")
+	if answer != acceptAnswer && answer != refuseAnswer {
+		return kit.NotFound("answer", answer)
+	}
+	if err := s.Notify.Answer(q.ctx, q.r.PathValue("id"), answer == acceptAnswer); err != nil {
+		return err
+	}
+	if answer == refuseAnswer {
+		return q.done("/", q.t("web.page.refused"))
+	}
+	return q.done("/", q.t("web.done.acknowledge"))
+}
