@@ -429,7 +429,10 @@ func (s *Service) Apply(ctx context.Context, tx *db.Tx, defs []Definition, prune
 		return nil, err
 	}
 	var out []kit.Change
-	for _, d := range defs {
+	for n, d := range defs {
+		if d.Path == "" {
+			d.Path = "people[" + strconv.Itoa(n) + "]"
+		}
 		seen := map[string]bool{}
 		for i, m := range d.Methods {
 			at := d.Path + ".contact_methods[" + strconv.Itoa(i) + "]"

@@ -75,6 +75,7 @@ func (s *Service) openOne(ctx context.Context, tx *db.Tx, o Open, a Asked, p Per
 	if isNew, err := insertPage(ctx, tx, &page); err != nil || !isNew {
 		return err
 	}
+	joined := b.lastN > 0
 	lines := append([]Alert{{Title: o.Title}}, o.Alerts...)
 	if err := insertAlerts(ctx, tx, b, page.ID, lines); err != nil {
 		return err
@@ -98,9 +99,11 @@ func (s *Service) openOne(ctx context.Context, tx *db.Tx, o Open, a Asked, p Per
 	if len(plan) == 0 {
 		return s.unreachable(ctx, tx, &page, p)
 	}
-	waiting, err := s.fresh(ctx, tx, b.id)
-	if err != nil {
-		return err
+	var waiting map[string]row
+	if joined {
+		if waiting, err = s.fresh(ctx, b.id); err != nil {
+			return err
+		}
 	}
 	for _, m := range plan {
 		at := start.Add(m.After)
@@ -155,7 +158,7 @@ func (s *Service) hasten(ctx context.Context, tx *db.Tx, d *row, at time.Time) e
 
 // fresh gives by method the delivery of a bundle that waits and has not begun:
 // what it will name is decided when it leaves.
-func (s *Service) fresh(ctx context.Context, tx *db.Tx, bundle string) (map[string]row, error) {
+func (s *Service) fresh(ctx context.Context, bundle string) (map[string]row, error) {
 	ds, err := s.deliveries(ctx, `bundle = ? AND state = 'pending' AND attempt = 0 ORDER BY due_at, id`, bundle)
 	out := map[string]row{}
 	for _, d := range ds {
@@ -233,7 +236,7 @@ func (s *Service) AddAlerts(ctx context.Context, incident string, alerts []Alert
 			if err := exec(ctx, tx, `UPDATE page SET alerts = (SELECT COUNT(*) FROM page_alert WHERE page = $1 AND dedup_key <> '') WHERE id = $1`, p.ID); err != nil {
 				return err
 			}
-			if err := s.further(ctx, tx, p, people[p.Person.ID], ""); err != nil {
+			if err := s.further(ctx, tx, p, people[p.Person.ID]); err != nil {
 				return err
 			}
 		}
@@ -241,10 +244,10 @@ func (s *Service) AddAlerts(ctx context.Context, incident string, alerts []Alert
 	})
 }
 
-// further makes sure that each method which has begun, but for one, has a delivery
-// that waits and will name what is new.
-func (s *Service) further(ctx context.Context, tx *db.Tx, p *Page, person Person, but string) error {
-	ds, err := s.deliveries(ctx, `bundle = ? ORDER BY id`, p.Bundle)
+// further makes sure that each method which has begun has a delivery that waits and
+// will name what is new.
+func (s *Service) further(ctx context.Context, tx *db.Tx, p *Page, person Person) error {
+	ds, err := s.deliveries(ctx, partsOf+` ORDER BY id`, p.Bundle, p.Bundle)
 	if err != nil {
 		return err
 	}
@@ -259,11 +262,11 @@ func (s *Service) further(ctx context.Context, tx *db.Tx, p *Page, person Person
 		if !ok {
 			order = append(order, d.Method)
 		}
-		by[d.Method] = seen{d, x.fresh || d.State == Pending && d.Attempt == 0}
+		by[d.Method] = seen{d, x.fresh || d.Bundle == p.Bundle && d.State == Pending && d.Attempt == 0}
 	}
 	for _, m := range order {
 		x := by[m]
-		if x.fresh || m == but || x.last.Kind == "none" || x.last.State == Failed {
+		if x.fresh || x.last.Kind == "none" || x.last.State == Failed {
 			continue
 		}
 		if err := s.newDelivery(ctx, tx, p, person, Method{ID: m, Kind: x.last.Kind, To: x.last.To}, tx.Now()); err != nil {
@@ -271,6 +274,21 @@ func (s *Service) further(ctx context.Context, tx *db.Tx, p *Page, person Person
 		}
 	}
 	return nil
+}
+
+// IncidentChanged brings the open pages of an incident, and what its notices still
+// show, to its present severity, title and confidentiality, so that no message
+// that leaves later says what is no longer so or no longer to be told.
+func (s *Service) IncidentChanged(ctx context.Context, incident, severity, title string, confidential bool) error {
+	return s.d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+		if err := exec(ctx, tx, `UPDATE page SET severity = $1, title = $2 WHERE incident = $3 AND state = 'open'`, severity, title, incident); err != nil {
+			return err
+		}
+		if err := exec(ctx, tx, `UPDATE page SET confidential = $1 WHERE incident = $2`, confidential, incident); err != nil {
+			return err
+		}
+		return exec(ctx, tx, `UPDATE notice SET confidential = $1 WHERE incident = $2`, confidential, incident)
+	})
 }
 
 // endStale ends what nobody answered within P.stale.
@@ -348,18 +366,25 @@ func (s *Service) closeBundles(ctx context.Context, tx *db.Tx, ids []string) err
 	}
 	for i := range waiting {
 		d := &waiting[i]
-		if err := due.Cancel(ctx, tx, dueDelivery, d.ID); err != nil {
-			return err
-		}
-		if err := s.dropOrEnd(ctx, tx, d); err != nil {
+		if err := s.endUnneeded(ctx, tx, d); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// dropOrEnd removes a delivery that never began, or ends its tries.
-func (s *Service) dropOrEnd(ctx context.Context, tx *db.Tx, d *row) error {
+// endUnneeded removes a delivery that never began, or ends its tries, unless it is
+// a digest that stands for other pages which are still open.
+func (s *Service) endUnneeded(ctx context.Context, tx *db.Tx, d *row) error {
+	if d.Attempt > 0 {
+		open, err := s.openFor(ctx, d)
+		if err != nil || len(open) > 0 {
+			return err
+		}
+	}
+	if err := due.Cancel(ctx, tx, dueDelivery, d.ID); err != nil {
+		return err
+	}
 	if d.Attempt == 0 {
 		return exec(ctx, tx, `DELETE FROM delivery WHERE id = $1`, d.ID)
 	}

@@ -53,7 +53,7 @@ func (s *Service) claimed(ctx context.Context, tx *db.Tx, rows []due.Row) error 
 		switch {
 		case d.State != Pending && d.State != Sending:
 		case b != nil && !b.open && d.State == Pending:
-			err = s.dropOrEnd(ctx, tx, d)
+			err = s.endUnneeded(ctx, tx, d)
 		case d.State == Sending && lost[d.ID]:
 			err = s.doubtful(ctx, tx, d)
 		case d.Attempt == 0 && !d.Admitted && b != nil:
@@ -194,7 +194,7 @@ func (s *Service) doubtful(ctx context.Context, tx *db.Tx, d *row) error {
 		return err
 	}
 	if d.Bundle != "" {
-		open, err := s.openOf(ctx, d.Bundle)
+		open, err := s.openFor(ctx, d)
 		if err != nil {
 			return err
 		}
@@ -202,7 +202,7 @@ func (s *Service) doubtful(ctx context.Context, tx *db.Tx, d *row) error {
 			return exec(ctx, tx, `UPDATE delivery SET state = 'in_doubt', error = $1 WHERE id = $2`, d.Error, d.ID)
 		}
 		if slices.ContainsFunc(open, func(p Page) bool { return Urgent(p.Severity) }) {
-			other, err := s.nextMethod(ctx, tx, d, &open[0])
+			other, err := s.nextMethods(ctx, tx, d, open)
 			if err != nil {
 				return err
 			}
@@ -214,11 +214,36 @@ func (s *Service) doubtful(ctx context.Context, tx *db.Tx, d *row) error {
 	return s.begin(ctx, tx, d)
 }
 
-// openOf gives the open pages of a bundle, the gravest first.
-func (s *Service) openOf(ctx context.Context, bundle string) ([]Page, error) {
-	open, err := s.pages(ctx, `bundle = ? AND state = 'open' ORDER BY id`, bundle)
+// partsOf is the condition for the deliveries of a bundle, digests of several
+// included.
+const partsOf = `(bundle = ? OR id IN (SELECT p.delivery FROM delivery_part p WHERE p.bundle = ?))`
+
+// openFor gives the open pages that a message stands for, the gravest first.
+func (s *Service) openFor(ctx context.Context, d *row) ([]Page, error) {
+	open, err := s.pages(ctx, `(bundle = ? OR bundle IN (SELECT p.bundle FROM delivery_part p WHERE p.delivery = ?)) AND state = 'open' ORDER BY id`, d.Bundle, d.ID)
 	slices.SortStableFunc(open, func(a, b Page) int { return rank(a.Severity) - rank(b.Severity) })
 	return open, err
+}
+
+// nextMethods is nextMethod for each bundle that a message stands for; it tells
+// whether every one of them has another method.
+func (s *Service) nextMethods(ctx context.Context, tx *db.Tx, d *row, open []Page) (bool, error) {
+	done, all := map[string]bool{}, true
+	for i := range open {
+		p := &open[i]
+		if done[p.Bundle] {
+			continue
+		}
+		done[p.Bundle] = true
+		part := *d
+		part.Bundle = p.Bundle
+		other, err := s.nextMethod(ctx, tx, &part, p)
+		if err != nil {
+			return false, err
+		}
+		all = all && other
+	}
+	return all, nil
 }
 
 func rank(severity string) int {
@@ -237,13 +262,13 @@ func rank(severity string) int {
 // else one that has not yet named what this message names. It tells whether
 // another method has it.
 func (s *Service) nextMethod(ctx context.Context, tx *db.Tx, d *row, page *Page) (bool, error) {
-	ds, err := s.deliveries(ctx, `bundle = ? ORDER BY due_at, id`, d.Bundle)
+	ds, err := s.deliveries(ctx, partsOf+` ORDER BY due_at, id`, d.Bundle, d.Bundle)
 	if err != nil {
 		return false, err
 	}
 	for i := range ds {
 		o := &ds[i]
-		if o.ID == d.ID || o.Method == d.Method || o.State != Pending || o.Attempt > 0 {
+		if o.ID == d.ID || o.Bundle != d.Bundle || o.Method == d.Method || o.State != Pending || o.Attempt > 0 {
 			continue
 		}
 		if o.Due.After(tx.Now()) && !o.Admitted && !o.Digest {
@@ -392,16 +417,18 @@ func (s *Service) failed(d *row, se *SendError) func(context.Context, *db.Tx) er
 		var open []Page
 		var err error
 		if d.Bundle != "" {
-			if _, err := s.lockBundles(ctx, tx, []string{d.Bundle}); err != nil {
+			if open, err = s.openFor(ctx, &d); err != nil {
 				return err
 			}
-			if open, err = s.openOf(ctx, d.Bundle); err != nil {
+			ids := map[string]bool{d.Bundle: true}
+			for _, p := range open {
+				ids[p.Bundle] = true
+			}
+			if _, err := s.lockBundles(ctx, tx, keys(ids)); err != nil {
 				return err
 			}
-			if len(open) > 0 {
-				if _, err := s.nextMethod(ctx, tx, &d, &open[0]); err != nil {
-					return err
-				}
+			if _, err := s.nextMethods(ctx, tx, &d, open); err != nil {
+				return err
 			}
 		}
 		ended := d.Bundle != "" && len(open) == 0
@@ -436,18 +463,23 @@ func (s *Service) giveUp(ctx context.Context, tx *db.Tx, d *row, open []Page) er
 			return err
 		}
 	}
-	if len(open) > 0 {
-		left, err := s.deliveries(ctx, `bundle = ? AND state <> 'failed' LIMIT 1`, d.Bundle)
-		if err != nil {
-			return err
-		}
-		if len(left) == 0 {
-			var facts []ledger.Entry
-			for i := range open {
-				facts = append(facts, failedFact(d, &open[i], true))
+	var facts []ledger.Entry
+	nobody := map[string]bool{}
+	for i := range open {
+		b := open[i].Bundle
+		if _, asked := nobody[b]; !asked {
+			left, err := s.deliveries(ctx, partsOf+` AND state <> 'failed' LIMIT 1`, b, b)
+			if err != nil {
+				return err
 			}
-			return ledger.Append(ctx, tx, facts...)
+			nobody[b] = len(left) == 0
 		}
+		if nobody[b] {
+			facts = append(facts, failedFact(d, &open[i], true))
+		}
+	}
+	if len(facts) > 0 {
+		return ledger.Append(ctx, tx, facts...)
 	}
 	return ledger.Append(ctx, tx, deliveryFact(d, DeliveryFailed{delivered(d)}))
 }

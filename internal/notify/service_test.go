@@ -428,6 +428,46 @@ func TestStormOfIncidents(t *testing.T) {
 	})
 }
 
+// A digest for several services that fails must not lose what it named.
+func TestDigestFails(t *testing.T) {
+	each(t, func(h *house) {
+		h.methods("ana")
+		h.hook.fail = func(int, notify.Message) error { return nil }
+		const n = 45
+		for i := range n {
+			o := incident(i)
+			o.Service = fmt.Sprintf("service-%d", i)
+			h.must(h.s.OpenPages(h.ctx, o))
+		}
+		h.hook.fail = func(_ int, m notify.Message) error {
+			if len(body(h.t, m).Data.Incidents) > 1 {
+				return &notify.SendError{Permanent: true, Err: errors.New("too large")}
+			}
+			return nil
+		}
+		h.idle()
+		h.pass(90*time.Second, 500*time.Millisecond)
+		named, digests := map[string]bool{}, 0
+		for _, m := range append(h.hook.messages(), h.email.messages()...) {
+			b := body(h.t, m)
+			if len(b.Data.Incidents) > 1 && m.To != "ana@example.com" {
+				digests++
+				continue
+			}
+			for _, a := range b.Data.Alerts {
+				named[a.DedupKey] = true
+			}
+		}
+		if len(named) != n || digests == 0 {
+			h.t.Fatalf("%d of %d alerts arrived, %d digests failed", len(named), n, digests)
+		}
+		h.must(h.s.IncidentChanged(h.ctx, "incident-3", "sev1", "worse", true))
+		if p, err := h.s.Pages(h.ctx, notify.Filter{Incident: "incident-3"}); err != nil || p.Items[0].Severity != "sev1" || !p.Items[0].Confidential {
+			h.t.Fatalf("%+v %v", p, err)
+		}
+	})
+}
+
 func TestQuietHours(t *testing.T) {
 	each(t, func(h *house) {
 		h.methods("ana")

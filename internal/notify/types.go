@@ -181,7 +181,7 @@ type QuietHours struct {
 
 // Definition is what the organisation file says of a person's messages.
 type Definition struct {
-	// Path leads errors: people[3].
+	// Path leads errors; empty means people[n] by the position in the list.
 	Path    string
 	Person  string
 	Methods []Method
