@@ -25,6 +25,10 @@ var (
 	selectLock = `SELECT ` + prefixed("a.") + ` FROM unnest($1::text[], $2::text[]) AS u(s, k)
 	JOIN alert a ON a.source = u.s AND a.dedup_key = u.k AND a.state <> 'resolved' ORDER BY a.source, a.dedup_key FOR UPDATE OF a`
 
+	selectOne = `SELECT ` + columns + ` FROM alert WHERE source = $1 AND dedup_key = $2 AND state <> 'resolved' FOR UPDATE`
+
+	insertOne = `INSERT INTO alert (` + columns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25)`
+
 	insertUnnest = `INSERT INTO alert (` + columns + `) SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[],
 	$6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[],
 	$15::bigint[], $16::boolean[], $17::text[], $18::bigint[], $19::bigint[], $20::text[], $21::text[], $22::text[], $23::text[], $24::text[], $25::text[])`
@@ -43,7 +47,8 @@ var (
 )
 
 // chunks are the statement sizes prepared on SQLite: a batch is cut into the
-// largest that fit.
+// largest that fit. Their parameters are bare question marks: the driver looks a
+// name up for each of the others, which costs the square of their number.
 var chunks = []int{16, 4, 1}
 
 var texts sync.Map // kind and size → statement
@@ -70,7 +75,7 @@ func chunkText(kind string, n int) string {
 			if j > 0 {
 				b.WriteByte(',')
 			}
-			fmt.Fprintf(&b, "$%d", i*per+j+1)
+			b.WriteByte('?')
 		}
 		b.WriteByte(')')
 	}
@@ -84,6 +89,11 @@ func chunkText(kind string, n int) string {
 // load reads the live alerts of keys, and locks them.
 func load(ctx context.Context, tx *db.Tx, keys []key, into map[key]*live) error {
 	if tx.DB().Dialect() == db.PostgreSQL {
+		// Arrays cost the planner more than one row is worth.
+		if len(keys) == 1 {
+			rows, err := tx.Query(ctx, selectOne, keys[0].source, keys[0].dedup)
+			return scanInto(rows, err, into)
+		}
 		ss, ks := make([]string, len(keys)), make([]string, len(keys))
 		for i, k := range keys {
 			ss[i], ks[i] = k.source, k.dedup
@@ -181,10 +191,10 @@ func save(ctx context.Context, tx *db.Tx, all []*live) error {
 		}
 	}
 	if tx.DB().Dialect() == db.PostgreSQL {
-		if err := unnest(ctx, tx, updateUnnest, old, (*live).updateArgs); err != nil {
+		if err := unnest(ctx, tx, updateOne, updateUnnest, old, (*live).updateArgs); err != nil {
 			return err
 		}
-		return unnest(ctx, tx, insertUnnest, fresh, func(l *live) []any { return l.insertArgs(nil) })
+		return unnest(ctx, tx, insertOne, insertUnnest, fresh, func(l *live) []any { return l.insertArgs(nil) })
 	}
 	for _, l := range old {
 		if _, err := tx.Exec(ctx, updateOne, l.updateArgs()...); err != nil {
@@ -206,10 +216,15 @@ func save(ctx context.Context, tx *db.Tx, all []*live) error {
 	return nil
 }
 
-// unnest turns rows of arguments into arrays, one for each column.
-func unnest(ctx context.Context, tx *db.Tx, text string, list []*live, args func(*live) []any) error {
-	if len(list) == 0 {
+// unnest turns rows of arguments into arrays, one for each column; a single row
+// goes by the plain statement.
+func unnest(ctx context.Context, tx *db.Tx, one, many string, list []*live, args func(*live) []any) error {
+	switch len(list) {
+	case 0:
 		return nil
+	case 1:
+		_, err := tx.Exec(ctx, one, args(list[0])...)
+		return db.MapError(err)
 	}
 	var cols []any
 	for i, l := range list {
@@ -231,6 +246,6 @@ func unnest(ctx context.Context, tx *db.Tx, text string, list []*live, args func
 			}
 		}
 	}
-	_, err := tx.Exec(ctx, text, cols...)
+	_, err := tx.Exec(ctx, many, cols...)
 	return db.MapError(err)
 }

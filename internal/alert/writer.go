@@ -18,8 +18,10 @@ import (
 const (
 	queueSize = 4096
 	batchSize = 256
-	// linger is how long the writer waits for requests that are being read.
-	linger = 300 * time.Microsecond
+	// linger is how long the writer waits for requests that are being read; where
+	// commits are slow, a quarter of one, within maxLinger.
+	linger    = 300 * time.Microsecond
+	maxLinger = time.Millisecond
 )
 
 type request struct {
@@ -154,8 +156,11 @@ func (s *Service) writer(stop chan struct{}) {
 	timer := time.NewTimer(time.Hour)
 	timer.Stop()
 	batch := make([]*request, 0, batchSize)
+	wait, answered := linger, 0
 	for {
 		batch = batch[:0]
+		// Senders that were just answered are likely to come again at once.
+		expected := answered + len(s.queue)
 		select {
 		case r := <-s.queue:
 			batch = append(batch, r)
@@ -169,13 +174,17 @@ func (s *Service) writer(stop chan struct{}) {
 				}
 			}
 		}
-		s.commit(ctx, s.drain(batch, timer))
+		batch = s.drain(batch, timer, expected, wait)
+		start := time.Now()
+		s.commit(ctx, batch)
+		wait = min(max(time.Since(start)/4, linger), maxLinger)
+		answered = len(batch)
 	}
 }
 
-// drain takes what has queued and waits a moment for requests that are still
-// being read; a lone sender never waits.
-func (s *Service) drain(batch []*request, timer *time.Timer) []*request {
+// drain takes what has queued and waits a moment for requests that are being read
+// or expected; a lone sender never waits.
+func (s *Service) drain(batch []*request, timer *time.Timer, expected int, wait time.Duration) []*request {
 	n := len(batch[0].signals)
 	waiting := false
 	for n < batchSize {
@@ -186,12 +195,12 @@ func (s *Service) drain(batch []*request, timer *time.Timer) []*request {
 			continue
 		default:
 		}
-		if int64(len(batch)) >= s.inFlight.Load() {
+		if len(batch) >= max(expected, int(s.inFlight.Load())) {
 			break
 		}
 		if !waiting {
 			waiting = true
-			timer.Reset(linger)
+			timer.Reset(wait)
 		}
 		select {
 		case r := <-s.queue:
