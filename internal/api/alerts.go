@@ -52,12 +52,13 @@ func viewAlert(a alert.Alert, refs map[string]string) alertView {
 	return v
 }
 
-type idIn struct {
+// IDIn is the address of what has an id.
+type IDIn struct {
 	ID string `path:"id"`
 }
 
 type idBody[T any] struct {
-	idIn
+	IDIn
 	Body T
 }
 
@@ -104,7 +105,7 @@ func (s *server) alertCalls() {
 		return
 	}
 	get(s, "/alerts", "alerts", "Alerts, the newest first", func(ctx context.Context, in *struct {
-		paged
+		Paged
 		State      string `query:"state" enum:"open,acknowledged,resolved,suppressed"`
 		Source     string `query:"source"`
 		Service    string `query:"service"`
@@ -132,7 +133,7 @@ func (s *server) alertCalls() {
 		items, err := s.alerts(ctx, l.Items)
 		return list[alertView]{Items: some(items), NextCursor: word(l.Next), Total: l.Total, TotalIsMinimum: l.TotalIsMinimum}, err
 	})
-	get(s, "/alerts/{id}", "alerts", "One alert", func(ctx context.Context, in *idIn) (alertView, error) {
+	get(s, "/alerts/{id}", "alerts", "One alert", func(ctx context.Context, in *IDIn) (alertView, error) {
 		return s.oneAlert(ctx, in.ID, nil)
 	})
 	for _, c := range []struct {
@@ -170,7 +171,7 @@ type declareAlertIn struct {
 	Data     bool   `json:"data_or_security,omitempty"`
 }
 
-func (s *server) declareAlert(ctx context.Context, in *idBody[declareAlertIn]) (incidentView, error) {
+func (s *server) declareAlert(ctx context.Context, in *idBody[declareAlertIn]) (IncidentView, error) {
 	var i *incident.Incident
 	err := s.Ledger.DB().Write(ctx, func(ctx context.Context, _ *db.Tx) error {
 		a, err := s.Alert.Get(ctx, in.ID)
@@ -273,10 +274,10 @@ func (s *server) sourceCalls() {
 			}
 			return v, err
 		})
-	drop(s, http.MethodDelete, "/sources/{id}", "sources", "Remove a source; its alerts stay", func(ctx context.Context, in *idIn) error {
+	drop(s, http.MethodDelete, "/sources/{id}", "sources", "Remove a source; its alerts stay", func(ctx context.Context, in *IDIn) error {
 		return s.Alert.RemoveSource(ctx, in.ID)
 	})
-	get(s, "/sources/{id}/payloads", "sources", "Its last messages as they came, the newest first", func(ctx context.Context, in *idIn) (list[payloadView], error) {
+	get(s, "/sources/{id}/payloads", "sources", "Its last messages as they came, the newest first", func(ctx context.Context, in *IDIn) (list[payloadView], error) {
 		l, err := s.Alert.Payloads(ctx, in.ID)
 		return all(l, func(p alert.Payload) payloadView {
 			return payloadView{At: at(p.At), Path: p.Path, Status: p.Status, Body: p.Body, Read: some(p.Read)}

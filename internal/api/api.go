@@ -19,6 +19,7 @@ import (
 	"tocsin/internal/incident"
 	"tocsin/internal/kit"
 	"tocsin/internal/ledger"
+	"tocsin/internal/notify"
 	"tocsin/internal/oncall"
 )
 
@@ -34,6 +35,7 @@ type Deps struct {
 	Alert    *alert.Service
 	Change   *change.Service
 	Oncall   *oncall.Service
+	Notify   *notify.Service
 	Services *continuity.Service
 
 	// Session gives who holds the session cookie of a request; the zero actor when
@@ -94,6 +96,7 @@ func New(d Deps) http.Handler {
 	s.alertCalls()
 	s.changeCalls()
 	s.oncallCalls()
+	s.pageCalls()
 	s.peopleCalls()
 	s.settingsCalls()
 	s.ledgerCalls()

@@ -23,10 +23,13 @@ import (
 	"tocsin/internal/continuity"
 	"tocsin/internal/db"
 	"tocsin/internal/db/dbtest"
+	"tocsin/internal/i18n"
 	"tocsin/internal/identity"
 	"tocsin/internal/incident"
 	"tocsin/internal/kit"
 	"tocsin/internal/ledger"
+	"tocsin/internal/notify"
+	"tocsin/internal/oncall"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -40,6 +43,8 @@ type bundle struct {
 	identity *identity.Service
 	incident *incident.Service
 	alert    *alert.Service
+	oncall   *oncall.Service
+	notify   *notify.Service
 	server   *httptest.Server
 	tokens   map[string]string
 	// session is who holds the session cookie "yes".
@@ -66,6 +71,62 @@ func (p people) Active(ctx context.Context, id string) (bool, error) {
 	return err == nil && !x.Suspended, err
 }
 
+func (p people) States(ctx context.Context, ids []string, _ time.Time) (map[string]oncall.PersonState, error) {
+	out := map[string]oncall.PersonState{}
+	for _, id := range ids {
+		if x, err := p.s.Person(ctx, id); err == nil {
+			out[id] = oncall.PersonState{Name: x.Name}
+		}
+	}
+	return out, nil
+}
+
+func (people) Team(context.Context, string) ([]string, bool, error) { return nil, false, nil }
+func (people) Zone(context.Context) (string, error)                 { return "Europe/Paris", nil }
+
+func (p people) Known(ctx context.Context, ids []string) (map[string]notify.Person, error) {
+	out := map[string]notify.Person{}
+	for _, id := range ids {
+		if x, err := p.s.Person(ctx, id); err == nil {
+			out[id] = notify.Person{ID: id, Name: x.Name, Email: x.Email, Language: "en", Timezone: "Europe/Paris"}
+		}
+	}
+	return out, nil
+}
+
+func (nobody) Reachable(_ context.Context, ids []string) (map[string]bool, error) {
+	out := map[string]bool{}
+	for _, id := range ids {
+		out[id] = true
+	}
+	return out, nil
+}
+
+func (nobody) Methods(context.Context, string, string) ([]oncall.Method, error) {
+	return []oncall.Method{{Method: "email"}}, nil
+}
+func (nobody) Policy(context.Context, string) (string, error) { return "", nil }
+func (nobody) Duration(context.Context, string) (time.Duration, error) {
+	return 30 * time.Minute, nil
+}
+
+type standing struct{}
+
+func (standing) Appointed(context.Context, kit.Role) ([]string, error) { return []string{"paul"}, nil }
+
+type sees struct{ s *incident.Service }
+
+func (v sees) Sees(ctx context.Context, ids []string) (map[string]bool, error) {
+	return v.s.Visible(ctx, ids)
+}
+
+type words struct{}
+
+func (words) T(lang, key string, args map[string]any) string { return i18n.T(lang, key, args) }
+func (words) Time(lang string, t time.Time, zone *time.Location, now time.Time) string {
+	return i18n.Time(lang, t, zone, now)
+}
+
 func each(t *testing.T, fn func(t *testing.T, b *bundle)) {
 	clock := dbtest.NewClock(time.Date(2026, 11, 23, 9, 0, 0, 123456000, time.UTC))
 	dbtest.Each(t, clock, func(t *testing.T, d *db.DB) {
@@ -80,6 +141,13 @@ func start(t *testing.T, d *db.DB, clock *dbtest.Clock) *bundle {
 	b.identity = identity.New(d, identity.Options{})
 	b.incident = incident.New(b.ledger, b.identity, nobody{}, nobody{}, people{b.identity}, nobody{})
 	b.alert = alert.New(d, b.identity)
+	b.notify = notify.New(d, notify.Ports{
+		Rights: b.identity, People: people{b.identity}, Words: words{}, Incidents: sees{b.incident},
+		BaseURL: func() string { return "https://tocsin.example" }, Key: []byte("a key of at least 16 bytes"),
+	})
+	b.oncall = oncall.New(b.ledger, oncall.Ports{
+		Rights: b.identity, People: people{b.identity}, Reach: nobody{}, Appointments: standing{}, Services: nobody{}, Parameters: nobody{},
+	})
 	ctx := kit.WithActor(t.Context(), kit.System(kit.ViaCLI))
 	if err := b.alert.Start(ctx); err != nil {
 		t.Fatal(err)
@@ -117,7 +185,7 @@ func start(t *testing.T, d *db.DB, clock *dbtest.Clock) *bundle {
 	}
 	b.server = httptest.NewServer(api.New(api.Deps{
 		Ledger: b.ledger, Identity: b.identity, Incident: b.incident, Alert: b.alert, Change: change.New(d, b.identity),
-		Services: continuity.New(d, b.identity), BaseURL: "https://tocsin.example", Version: "1.2.3",
+		Services: continuity.New(d, b.identity), Oncall: b.oncall, Notify: b.notify, BaseURL: "https://tocsin.example", Version: "1.2.3",
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Session: func(r *http.Request) (kit.Actor, error) {
 			if c, err := r.Cookie("session"); err == nil && c.Value == "yes" {
@@ -305,4 +373,10 @@ func TestOpenAPI(t *testing.T) {
 	if page.status != http.StatusOK || !strings.Contains(page.body, "/api/v1/incidents/{ref}/assess") || strings.Contains(page.body, "<script") {
 		t.Errorf("docs: %d", page.status)
 	}
+}
+
+// jsonNumber is a number of an answer as text.
+func jsonNumber(v any) string {
+	f, _ := v.(float64)
+	return fmt.Sprintf("%.0f", f)
 }

@@ -76,7 +76,7 @@ func (s *server) changeCalls() {
 		return
 	}
 	get(s, "/changes", "changes", "Deployments and changes, the newest first", func(ctx context.Context, in *struct {
-		paged
+		Paged
 		Service string `query:"service"`
 	},
 	) (list[changeView], error) {

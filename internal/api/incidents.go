@@ -27,7 +27,8 @@ type linksView struct {
 	Web      string `json:"web,omitempty"`
 }
 
-type incidentView struct {
+// IncidentView is an incident as answered.
+type IncidentView struct {
 	ID             string                  `json:"id"`
 	Ref            string                  `json:"ref"`
 	Version        int64                   `json:"version"`
@@ -66,13 +67,13 @@ type incidentView struct {
 	Links          linksView               `json:"links"`
 }
 
-func (v incidentView) etag() string     { return etag(v.Version) }
-func (v incidentView) location() string { return v.Links.Self }
+func (v IncidentView) etag() string     { return etag(v.Version) }
+func (v IncidentView) location() string { return v.Links.Self }
 
 func etag(version int64) string { return `"` + strconv.FormatInt(version, 10) + `"` }
 
 // incidents turns incidents into answers, with two look-ups for all of them.
-func (s *server) incidents(ctx context.Context, items []*incident.Incident) ([]incidentView, error) {
+func (s *server) incidents(ctx context.Context, items []*incident.Incident) ([]IncidentView, error) {
 	ids := make([]string, len(items))
 	for n, i := range items {
 		ids[n] = i.ID
@@ -92,16 +93,16 @@ func (s *server) incidents(ctx context.Context, items []*incident.Incident) ([]i
 	if err != nil {
 		return nil, err
 	}
-	out := make([]incidentView, len(items))
+	out := make([]IncidentView, len(items))
 	for n, i := range items {
 		out[n] = s.incidentView(i, alerts[i.ID], refs)
 	}
 	return out, nil
 }
 
-func (s *server) incidentView(i *incident.Incident, alerts []string, refs map[string]string) incidentView {
+func (s *server) incidentView(i *incident.Incident, alerts []string, refs map[string]string) IncidentView {
 	self := prefix + "/incidents/" + i.Ref()
-	v := incidentView{
+	v := IncidentView{
 		ID: i.ID, Ref: i.Ref(), Version: i.Version, Title: i.Title, Summary: i.Summary, Status: string(i.Status), Phase: string(i.Phase),
 		Severity: word(i.Severity), SeveritySource: string(i.SeveritySource), Computed: word(i.Computed), DecidedBy: word(i.DecidedBy),
 		Kind: string(i.Kind), PersonalData: string(i.PersonalData), Impact: string(i.Impact), Services: some(i.Services),
@@ -130,13 +131,13 @@ func (s *server) incidentView(i *incident.Incident, alerts []string, refs map[st
 }
 
 // answer is what every command on an incident gives.
-func (s *server) answer(ctx context.Context, i *incident.Incident, err error) (incidentView, error) {
+func (s *server) answer(ctx context.Context, i *incident.Incident, err error) (IncidentView, error) {
 	if err != nil {
-		return incidentView{}, err
+		return IncidentView{}, err
 	}
 	v, err := s.incidents(ctx, []*incident.Incident{i})
 	if err != nil {
-		return incidentView{}, err
+		return IncidentView{}, err
 	}
 	return v[0], nil
 }
@@ -171,14 +172,14 @@ func (s *server) refsOf(ctx context.Context, ids []string) (map[string]string, e
 	return out, nil
 }
 
-// refIn is the address of an incident, and the version a change is based on.
-type refIn struct {
+// RefIn is the address of an incident, and the version a change is based on.
+type RefIn struct {
 	Ref     string `path:"ref" doc:"INC-42, inc-42, 42 or the internal id"`
 	IfMatch string `header:"If-Match" doc:"The ETag that was read; 412 when it is no longer the present one"`
 }
 
 type refBody[T any] struct {
-	refIn
+	RefIn
 	Body T
 }
 
@@ -197,7 +198,7 @@ func expect(header string) (int64, error) {
 
 // onVersion runs a command on an incident, if it is still at the version that the
 // caller read.
-func (s *server) onVersion(ctx context.Context, in refIn, fn func(ctx context.Context) error) error {
+func (s *server) onVersion(ctx context.Context, in RefIn, fn func(ctx context.Context) error) error {
 	want, err := expect(in.IfMatch)
 	if err != nil {
 		return err
@@ -219,9 +220,9 @@ func (s *server) onVersion(ctx context.Context, in refIn, fn func(ctx context.Co
 
 // command registers a POST on an incident that answers the incident.
 func command[T any](s *server, path, summary string, fn func(ctx context.Context, ref string, in T) (*incident.Incident, error)) {
-	post(s, "/incidents/{ref}"+path, "incidents", summary, func(ctx context.Context, in *refBody[T]) (incidentView, error) {
+	post(s, "/incidents/{ref}"+path, "incidents", summary, func(ctx context.Context, in *refBody[T]) (IncidentView, error) {
 		var i *incident.Incident
-		err := s.onVersion(ctx, in.refIn, func(ctx context.Context) (err error) {
+		err := s.onVersion(ctx, in.RefIn, func(ctx context.Context) (err error) {
 			i, err = fn(ctx, in.Ref, in.Body)
 			return err
 		})
@@ -251,7 +252,7 @@ func (d declareIn) declaration() incident.Declaration {
 }
 
 type listIncidentsIn struct {
-	paged
+	Paged
 	Status   string    `query:"status" enum:"open,closed,cancelled,merged"`
 	Phase    string    `query:"phase" enum:"detection,assessment,containment,recovery,review,closed"`
 	Severity string    `query:"severity" enum:"sev1,sev2,sev3,sev4,none" doc:"none: not assessed"`
@@ -348,19 +349,19 @@ func (s *server) incidentCalls() {
 	}
 	get(s, "/incidents", "incidents", "List incidents, the newest first", s.listIncidents)
 	call(s, http.MethodPost, "/incidents", "incidents", "Declare an incident", http.StatusCreated,
-		func(ctx context.Context, in *struct{ Body declareIn }) (incidentView, error) {
+		func(ctx context.Context, in *struct{ Body declareIn }) (IncidentView, error) {
 			i, err := s.Incident.Declare(ctx, in.Body.declaration())
 			return s.answer(ctx, i, err)
 		})
-	get(s, "/incidents/{ref}", "incidents", "One incident", func(ctx context.Context, in *refIn) (incidentView, error) {
+	get(s, "/incidents/{ref}", "incidents", "One incident", func(ctx context.Context, in *RefIn) (IncidentView, error) {
 		i, err := s.Incident.Get(ctx, in.Ref)
 		return s.answer(ctx, i, err)
 	})
 	call(s, http.MethodPatch, "/incidents/{ref}", "incidents", "Change title, summary, services, kind or milestones", http.StatusOK,
-		func(ctx context.Context, in *refBody[editIn]) (incidentView, error) {
+		func(ctx context.Context, in *refBody[editIn]) (IncidentView, error) {
 			want, err := expect(in.IfMatch)
 			if err != nil {
-				return incidentView{}, err
+				return IncidentView{}, err
 			}
 			b := in.Body
 			e := incident.Edit{
@@ -415,24 +416,24 @@ func (s *server) incidentCalls() {
 	s.reportCalls()
 }
 
-func (s *server) listIncidents(ctx context.Context, in *listIncidentsIn) (list[incidentView], error) {
+func (s *server) listIncidents(ctx context.Context, in *listIncidentsIn) (list[IncidentView], error) {
 	l, err := s.Incident.List(ctx, incident.Filter{
 		Status: incident.Status(in.Status), Active: in.Active, Phase: incident.Phase(in.Phase), Severity: in.Severity, Service: in.Service,
 		Kind: incident.Kind(in.Kind), Query: in.Q, From: in.From, To: in.To, Exercises: in.Exercise,
 	}, in.page())
 	if err != nil {
-		return list[incidentView]{}, err
+		return list[IncidentView]{}, err
 	}
 	views, err := s.incidents(ctx, l.Items)
 	if err != nil {
-		return list[incidentView]{}, err
+		return list[IncidentView]{}, err
 	}
-	return list[incidentView]{Items: views, NextCursor: word(l.Next), Total: l.Total, TotalIsMinimum: l.TotalIsMinimum}, nil
+	return list[IncidentView]{Items: views, NextCursor: word(l.Next), Total: l.Total, TotalIsMinimum: l.TotalIsMinimum}, nil
 }
 
 // assessed is the incident after an assessment, or what one would come to.
 type assessed struct {
-	incidentView
+	IncidentView
 	Preview *previewView `json:"preview,omitempty" doc:"With preview=true only: nothing was saved"`
 }
 
@@ -462,19 +463,19 @@ func duties(l []incident.Duty) []dutyView {
 }
 
 func (s *server) assess(ctx context.Context, in *struct {
-	refIn
+	RefIn
 	Preview bool `query:"preview" doc:"Compute, save nothing"`
 	Body    assessIn
 },
 ) (assessed, error) {
 	if !in.Preview {
 		var i *incident.Incident
-		err := s.onVersion(ctx, in.refIn, func(ctx context.Context) (err error) {
+		err := s.onVersion(ctx, in.RefIn, func(ctx context.Context) (err error) {
 			i, err = s.Incident.Assess(ctx, in.Ref, in.Body.answers(), in.Body.Services, incident.Severity(in.Body.Severity), in.Body.Reason)
 			return err
 		})
 		v, err := s.answer(ctx, i, err)
-		return assessed{incidentView: v}, err
+		return assessed{IncidentView: v}, err
 	}
 	p, err := s.Incident.PreviewAssess(ctx, in.Ref, in.Body.answers())
 	if err != nil {
@@ -482,7 +483,7 @@ func (s *server) assess(ctx context.Context, in *struct {
 	}
 	i, err := s.Incident.Get(ctx, in.Ref)
 	v, err := s.answer(ctx, i, err)
-	return assessed{incidentView: v, Preview: &previewView{
+	return assessed{IncidentView: v, Preview: &previewView{
 		Severity: word(p.Severity), DecidedBy: word(p.DecidedBy), PersonalData: string(p.PersonalData),
 		Level: duties(p.Level), Added: duties(p.Added), Withdrawn: duties(p.Withdrawn),
 	}}, err

@@ -160,7 +160,7 @@ func (s *server) ledgerCalls() {
 }
 
 func (s *server) facts(ctx context.Context, in *struct {
-	paged
+	Paged
 	After    int64    `query:"after" minimum:"0" doc:"Facts after this number"`
 	Types    []string `query:"types" doc:"incident.declared, page.* …"`
 	Incident string   `query:"incident"`
@@ -221,6 +221,11 @@ func (s *server) facts(ctx context.Context, in *struct {
 			continue
 		}
 		out.Items = append(out.Items, viewFact(x, ok))
+	}
+	if len(in.Types) > 0 {
+		// A count by type would tell it too.
+		out.Total, out.TotalIsMinimum = len(out.Items), out.NextCursor != nil || in.Cursor != ""
+		return out, nil
 	}
 	n, err := s.Ledger.Count(ctx, base)
 	if n > kit.MaxTotal {

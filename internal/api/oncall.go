@@ -76,7 +76,7 @@ func viewOverride(o oncall.Override) overrideView {
 }
 
 type scheduleIn struct {
-	idIn
+	IDIn
 	At   time.Time `query:"at" doc:"Who is on duty at this instant"`
 	From time.Time `query:"from" doc:"Now when not given"`
 	To   time.Time `query:"to" doc:"A week after from when not given; at most 400 days"`
@@ -151,7 +151,7 @@ func (s *server) oncallCalls() {
 		return all(l, viewSlot), err
 	})
 	raw(s, "/on-call/schedules/{id}/ics", "on-call", "The schedule as a calendar; also at schedules/{id}.ics", func(ctx context.Context, in *struct {
-		idIn
+		IDIn
 		Person string `query:"person" doc:"Their shifts only, or me"`
 	},
 	) (file, error) {
@@ -161,7 +161,7 @@ func (s *server) oncallCalls() {
 		body, err := s.Oncall.ICS(ctx, in.ID, in.Person)
 		return file{kind: "text/calendar; charset=utf-8", name: in.ID + ".ics", body: body}, err
 	})
-	get(s, "/on-call/schedules/{id}/overrides", "on-call", "The overrides made by hand that have not ended", func(ctx context.Context, in *idIn) (list[overrideView], error) {
+	get(s, "/on-call/schedules/{id}/overrides", "on-call", "The overrides made by hand that have not ended", func(ctx context.Context, in *IDIn) (list[overrideView], error) {
 		l, err := s.Oncall.Overrides(ctx, in.ID, s.Ledger.DB().Now())
 		return all(l, viewOverride), err
 	})
@@ -178,7 +178,7 @@ func (s *server) oncallCalls() {
 			o, err := s.Oncall.AddOverride(ctx, in.Body.Schedule, in.Body.Person, kit.Truncate(in.Body.From), kit.Truncate(in.Body.To))
 			return viewOverride(o), err
 		})
-	drop(s, http.MethodDelete, "/on-call/overrides/{id}", "on-call", "End an override now", func(ctx context.Context, in *idIn) error {
+	drop(s, http.MethodDelete, "/on-call/overrides/{id}", "on-call", "End an override now", func(ctx context.Context, in *IDIn) error {
 		return s.Oncall.RemoveOverride(ctx, in.ID)
 	})
 	get(s, "/on-call/gaps", "on-call", "Times in which a schedule has nobody", func(ctx context.Context, in *struct {
@@ -197,7 +197,7 @@ func (s *server) oncallCalls() {
 		l, err := s.Oncall.Policies(ctx)
 		return all(l, same[oncall.Policy]), err
 	})
-	get(s, "/policies/{id}", "on-call", "One policy", func(ctx context.Context, in *idIn) (oncall.Policy, error) {
+	get(s, "/policies/{id}", "on-call", "One policy", func(ctx context.Context, in *IDIn) (oncall.Policy, error) {
 		return s.Oncall.Policy(ctx, in.ID)
 	})
 	get(s, "/policies/{id}/simulate", "on-call", "Who is woken, when and by which method, when nobody answers", s.simulate)
@@ -207,7 +207,7 @@ func (s *server) oncallCalls() {
 }
 
 type simulateIn struct {
-	idIn
+	IDIn
 	Service  string    `query:"service"`
 	Severity string    `query:"severity" enum:"sev1,sev2,sev3,sev4"`
 	At       time.Time `query:"at" doc:"Now when not given"`

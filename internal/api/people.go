@@ -115,7 +115,7 @@ func (s *server) peopleCalls() {
 		l, err := s.Identity.SeePeople(ctx, identity.Filter{Access: kit.Access(in.Access), Active: in.Active})
 		return all(l, viewPerson), err
 	})
-	get(s, "/people/{id}", "people", "One person", func(ctx context.Context, in *idIn) (personView, error) {
+	get(s, "/people/{id}", "people", "One person", func(ctx context.Context, in *IDIn) (personView, error) {
 		p, err := s.Identity.SeePerson(ctx, in.ID)
 		return viewPerson(p), err
 	})
@@ -156,7 +156,7 @@ func (s *server) peopleCalls() {
 		v.Token = secret
 		return v, err
 	})
-	drop(s, http.MethodDelete, "/tokens/{id}", "people", "End a token", func(ctx context.Context, in *idIn) error {
+	drop(s, http.MethodDelete, "/tokens/{id}", "people", "End a token", func(ctx context.Context, in *IDIn) error {
 		return s.Identity.RevokeToken(ctx, in.ID)
 	})
 }
@@ -179,7 +179,7 @@ func (s *server) me(ctx context.Context, _ *none) (meView, error) {
 }
 
 func (s *server) changePerson(ctx context.Context, in *struct {
-	idIn
+	IDIn
 	IfMatch string `header:"If-Match"`
 	Body    personEditIn
 },

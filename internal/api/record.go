@@ -43,13 +43,13 @@ type offerIn struct {
 }
 
 type partIn struct {
-	refIn
+	RefIn
 	ID   string `path:"id"`
 	Body struct{}
 }
 
 func (s *server) handoverCalls() {
-	get(s, "/incidents/{ref}/handover", "incidents", "The offers that wait for an answer", func(ctx context.Context, in *refIn) (list[handoverView], error) {
+	get(s, "/incidents/{ref}/handover", "incidents", "The offers that wait for an answer", func(ctx context.Context, in *RefIn) (list[handoverView], error) {
 		i, err := s.Incident.Get(ctx, in.Ref)
 		if err != nil {
 			return list[handoverView]{}, err
@@ -59,7 +59,7 @@ func (s *server) handoverCalls() {
 	})
 	call(s, http.MethodPost, "/incidents/{ref}/handover", "incidents", "Offer a role; it stays with the giver until accepted", http.StatusCreated,
 		func(ctx context.Context, in *refBody[offerIn]) (v handoverView, err error) {
-			err = s.onVersion(ctx, in.refIn, func(ctx context.Context) error {
+			err = s.onVersion(ctx, in.RefIn, func(ctx context.Context) error {
 				h, err := s.Incident.Offer(ctx, in.Ref, kit.Role(in.Body.Role), in.Body.To, in.Body.Briefing)
 				if err != nil {
 					return err
@@ -82,7 +82,7 @@ func (s *server) handoverCalls() {
 		}},
 		{"withdraw", "Take the offer back", s.Incident.WithdrawHandover},
 	} {
-		post(s, "/incidents/{ref}/handover/{id}/"+c.path, "incidents", c.summary, func(ctx context.Context, in *partIn) (incidentView, error) {
+		post(s, "/incidents/{ref}/handover/{id}/"+c.path, "incidents", c.summary, func(ctx context.Context, in *partIn) (IncidentView, error) {
 			i, err := c.do(ctx, in.Ref, in.ID)
 			return s.answer(ctx, i, err)
 		})
@@ -117,7 +117,7 @@ type taskEditIn struct {
 }
 
 func (s *server) taskCalls() {
-	get(s, "/incidents/{ref}/tasks", "incidents", "Its tasks, open ones first", func(ctx context.Context, in *refIn) (list[taskView], error) {
+	get(s, "/incidents/{ref}/tasks", "incidents", "Its tasks, open ones first", func(ctx context.Context, in *RefIn) (list[taskView], error) {
 		i, err := s.Incident.Get(ctx, in.Ref)
 		if err != nil {
 			return list[taskView]{}, err
@@ -133,7 +133,7 @@ func (s *server) taskCalls() {
 	})
 	call(s, http.MethodPatch, "/incidents/{ref}/tasks/{id}", "incidents", "Assign, end or drop a task", http.StatusOK,
 		func(ctx context.Context, in *struct {
-			refIn
+			RefIn
 			ID   string `path:"id"`
 			Body taskEditIn
 		},
@@ -173,15 +173,16 @@ type lineView struct {
 }
 
 type timelineIn struct {
-	refIn
-	paged
+	RefIn
+	Paged
 	Kind    string `query:"kind" doc:"alert, page, note, update, phase, severity, role, task, change, clock, evidence"`
 	Starred bool   `query:"starred" doc:"Key moments only"`
 	Order   string `query:"order" enum:"oldest,newest" doc:"oldest when not given"`
 }
 
-type lineIn struct {
-	refIn
+// LineIn is the address of a line.
+type LineIn struct {
+	RefIn
 	Seq int64 `path:"seq"`
 }
 
@@ -189,7 +190,7 @@ func (s *server) timelineCalls() {
 	get(s, "/incidents/{ref}/timeline", "incidents", "What happened, line by line", s.timeline)
 	post(s, "/incidents/{ref}/timeline/{seq}/star", "incidents", "Mark a line as a key moment, or unmark it with on: false",
 		func(ctx context.Context, in *struct {
-			lineIn
+			LineIn
 			Body struct {
 				On *bool `json:"on,omitempty"`
 			}
@@ -205,7 +206,7 @@ func (s *server) timelineCalls() {
 		})
 	post(s, "/incidents/{ref}/timeline/{seq}/correct", "incidents", "Say what a line should have said; the line itself stays",
 		func(ctx context.Context, in *struct {
-			lineIn
+			LineIn
 			Body struct {
 				Text string `json:"text"`
 			}

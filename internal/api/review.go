@@ -43,7 +43,8 @@ func viewAction(a incident.Action) actionView {
 	}
 }
 
-type reviewView struct {
+// ReviewView is a review as answered.
+type ReviewView struct {
 	Incident string `json:"incident"`
 	State    string `json:"state" enum:"draft,in_review,approved,superseded"`
 	Version  int64  `json:"version"`
@@ -53,8 +54,8 @@ type reviewView struct {
 	Actions    []actionView `json:"actions"`
 }
 
-func viewReview(ref string, r incident.Review) reviewView {
-	v := reviewView{Incident: ref, State: r.State, Version: r.Version, Due: at(r.Due), ReviewContent: r.ReviewContent, Actions: []actionView{}}
+func viewReview(ref string, r incident.Review) ReviewView {
+	v := ReviewView{Incident: ref, State: r.State, Version: r.Version, Due: at(r.Due), ReviewContent: r.ReviewContent, Actions: []actionView{}}
 	if r.ApprovedAt != nil {
 		v.ApprovedAt = at(*r.ApprovedAt)
 	}
@@ -105,7 +106,7 @@ func (r reviewIn) content() incident.ReviewContent {
 }
 
 type reviewItemView struct {
-	reviewView
+	ReviewView
 	Title    string  `json:"title"`
 	Severity *string `json:"severity" nullable:"true"`
 }
@@ -130,36 +131,37 @@ type actionEditIn struct {
 	Reason  string  `json:"reason,omitempty"`
 }
 
-type actionRef struct {
+// ActionRef is the address of an action.
+type ActionRef struct {
 	Ref string `path:"ref" doc:"ACT-7, 7 or the internal id"`
 }
 
 func (s *server) reviewCalls() {
 	// The calls on the review of one incident differ only in what they ask of it.
-	one := func(ctx context.Context, ref string, do func(ctx context.Context) (incident.Review, error)) (reviewView, error) {
+	one := func(ctx context.Context, ref string, do func(ctx context.Context) (incident.Review, error)) (ReviewView, error) {
 		r, err := do(ctx)
 		if err != nil {
-			return reviewView{}, err
+			return ReviewView{}, err
 		}
 		refs, err := s.refsOf(ctx, []string{r.Incident})
 		return viewReview(refs[r.Incident], r), err
 	}
-	get(s, "/incidents/{ref}/review", "reviews", "The newest version of its review", func(ctx context.Context, in *refIn) (reviewView, error) {
+	get(s, "/incidents/{ref}/review", "reviews", "The newest version of its review", func(ctx context.Context, in *RefIn) (ReviewView, error) {
 		return one(ctx, in.Ref, func(ctx context.Context) (incident.Review, error) { return s.Incident.Review(ctx, in.Ref) })
 	})
 	call(s, http.MethodPut, "/incidents/{ref}/review", "reviews", "Write the review; after the approval it makes a new version", http.StatusOK,
-		func(ctx context.Context, in *refBody[reviewIn]) (reviewView, error) {
+		func(ctx context.Context, in *refBody[reviewIn]) (ReviewView, error) {
 			return one(ctx, in.Ref, func(ctx context.Context) (incident.Review, error) {
 				return s.Incident.SaveReview(ctx, in.Ref, in.Body.content())
 			})
 		})
-	post(s, "/incidents/{ref}/review/submit", "reviews", "Ask for the approval", func(ctx context.Context, in *refBody[struct{}]) (reviewView, error) {
+	post(s, "/incidents/{ref}/review/submit", "reviews", "Ask for the approval", func(ctx context.Context, in *refBody[struct{}]) (ReviewView, error) {
 		return one(ctx, in.Ref, func(ctx context.Context) (incident.Review, error) { return s.Incident.SubmitReview(ctx, in.Ref) })
 	})
-	post(s, "/incidents/{ref}/review/approve", "reviews", "Approve it, which lets the incident be closed", func(ctx context.Context, in *refBody[struct{}]) (reviewView, error) {
+	post(s, "/incidents/{ref}/review/approve", "reviews", "Approve it, which lets the incident be closed", func(ctx context.Context, in *refBody[struct{}]) (ReviewView, error) {
 		return one(ctx, in.Ref, func(ctx context.Context) (incident.Review, error) { return s.Incident.ApproveReview(ctx, in.Ref) })
 	})
-	post(s, "/incidents/{ref}/review/reopen", "reviews", "Make a new version of an approved review", func(ctx context.Context, in *refBody[reasonIn]) (reviewView, error) {
+	post(s, "/incidents/{ref}/review/reopen", "reviews", "Make a new version of an approved review", func(ctx context.Context, in *refBody[reasonIn]) (ReviewView, error) {
 		return one(ctx, in.Ref, func(ctx context.Context) (incident.Review, error) {
 			return s.Incident.ReopenReview(ctx, in.Ref, in.Body.Reason)
 		})
@@ -170,7 +172,7 @@ func (s *server) reviewCalls() {
 	) (list[reviewItemView], error) {
 		l, err := s.Incident.Reviews(ctx, in.State)
 		return all(l, func(r incident.ReviewItem) reviewItemView {
-			return reviewItemView{reviewView: viewReview(r.Incident.Ref(), r.Review), Title: r.Incident.Title, Severity: word(r.Incident.Severity)}
+			return reviewItemView{ReviewView: viewReview(r.Incident.Ref(), r.Review), Title: r.Incident.Title, Severity: word(r.Incident.Severity)}
 		}), err
 	})
 	s.actionCalls()
@@ -200,7 +202,7 @@ func (s *server) actionCalls() {
 		})
 	call(s, http.MethodPatch, "/actions/{ref}", "actions", "Change an action; its date moves only before it has passed", http.StatusOK,
 		func(ctx context.Context, in *struct {
-			actionRef
+			ActionRef
 			Body actionEditIn
 		},
 		) (actionView, error) {
@@ -211,7 +213,7 @@ func (s *server) actionCalls() {
 			return viewAction(a), err
 		})
 	post(s, "/actions/{ref}/done", "actions", "It is done, with its proof", func(ctx context.Context, in *struct {
-		actionRef
+		ActionRef
 		Body struct {
 			Text     string `json:"text,omitempty"`
 			Evidence string `json:"evidence,omitempty"`
@@ -229,7 +231,7 @@ func (s *server) actionCalls() {
 		return viewAction(a), err
 	})
 	post(s, "/actions/{ref}/check", "actions", "Say whether it works; by another person than the one who did it", func(ctx context.Context, in *struct {
-		actionRef
+		ActionRef
 		Body struct {
 			Result string `json:"result" enum:"effective,not_effective"`
 			Text   string `json:"text,omitempty"`

@@ -52,13 +52,13 @@ func some[T any](l []T) []T {
 	return l
 }
 
-// paged is the input of every list.
-type paged struct {
+// Paged is the input of every list.
+type Paged struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"500" doc:"How many at most; 50 when not given"`
 	Cursor string `query:"cursor" doc:"The next_cursor of an earlier answer"`
 }
 
-func (p paged) page() kit.Page { return kit.Page{Limit: p.Limit, Cursor: p.Cursor} }
+func (p Paged) page() kit.Page { return kit.Page{Limit: p.Limit, Cursor: p.Cursor} }
 
 // list is the answer of every list.
 type list[T any] struct {

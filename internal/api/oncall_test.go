@@ -1,0 +1,180 @@
+package api_test
+
+import (
+	"bufio"
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"tocsin/internal/kit"
+	"tocsin/internal/notify"
+	"tocsin/internal/oncall"
+)
+
+func TestOnCall(t *testing.T) {
+	each(t, func(t *testing.T, b *bundle) {
+		ctx := kit.WithActor(t.Context(), kit.System(kit.ViaCLI))
+		if _, err := b.oncall.SaveSchedule(ctx, oncall.Schedule{
+			ID: "primary", Duty: "primary", Timezone: "Europe/Paris",
+			Rotations: []oncall.Rotation{{People: []string{"ana-lopez", "paul"}, Start: "2026-11-23T09:00", Shift: "1w"}},
+		}); err != nil {
+			// The set-up may name its first person otherwise.
+			b.must(b.oncall.SaveSchedule(ctx, oncall.Schedule{
+				ID: "primary", Duty: "primary", Timezone: "Europe/Paris",
+				Rotations: []oncall.Rotation{{People: []string{"paul", "vera"}, Start: "2026-11-23T09:00", Shift: "1w"}},
+			}))
+		}
+		b.run(
+			call{as: "viewer", method: "GET", path: "/on-call/now", status: 200, has: []string{`"schedule":"primary"`, `"role":"primary"`, `"reachable":true`, `"next":{"person":{"id":"`}},
+			call{as: "viewer", method: "GET", path: "/on-call/schedules", status: 200, has: []string{`"shift":"1w"`}},
+			call{as: "viewer", method: "GET", path: "/on-call/schedules/primary?from=2026-11-23T08:00:00Z&to=2026-12-07T08:00:00Z", status: 200,
+				has: []string{`"from":"2026-11-23T08:00:00.000Z"`, `"to":"2026-12-07T08:00:00.000Z"`, `"kind":"rotation"`, `"total":2`}},
+			call{as: "viewer", method: "GET", path: "/on-call/schedules/primary?at=2026-12-01T00:00:00%2B01:00", status: 200, has: []string{`"total":1`}},
+			call{as: "viewer", method: "GET", path: "/on-call/schedules/none", status: 404, code: "not_found"},
+			call{as: "viewer", method: "GET", path: "/on-call/schedules/primary.ics", status: 200, has: []string{"BEGIN:VCALENDAR"}},
+			call{as: "manager", method: "POST", path: "/on-call/overrides", body: `{"schedule":"primary","person":"vera","from":"2026-11-24T10:00:00+01:00","to":"2026-11-24T18:00:00+01:00"}`,
+				status: 201, has: []string{`"from":"2026-11-24T09:00:00.000Z"`}, facts: []string{"override.created"}},
+			call{as: "viewer", method: "POST", path: "/on-call/overrides", body: `{"schedule":"primary","person":"vera","from":"2026-11-24T10:00:00+01:00"}`, status: 422, code: "invalid", has: []string{"to"}},
+			call{as: "viewer", method: "GET", path: "/on-call/gaps?days=7", status: 200},
+			call{as: "viewer", method: "GET", path: "/policies", status: 200, has: []string{`"id":"default"`}},
+			call{as: "viewer", method: "GET", path: "/policies/default/simulate?severity=sev2", status: 200, has: []string{`"steps":[{"at":"2026-11-23T09:00:00.123Z","round":1,"step":1`, `"method":"email"`}},
+			call{as: "viewer", method: "GET", path: "/policies/none/simulate", status: 404, code: "not_found"},
+		)
+		o := b.do(call{as: "viewer", method: "GET", path: "/on-call/schedules/primary/overrides"})
+		id := o.json["items"].([]any)[0].(map[string]any)["id"].(string)
+		b.run(
+			call{name: "end override", as: "manager", method: "DELETE", path: "/on-call/overrides/" + id, status: 204, facts: []string{"override.removed"}},
+			call{as: "viewer", method: "POST", path: "/pages", body: `{"to":["paul"],"text":"Please look"}`, status: 403, code: "forbidden"},
+			call{as: "responder", method: "POST", path: "/pages", body: `{"to":["paul"]}`, status: 422, code: "invalid", has: []string{`"path":"text"`}},
+			call{as: "responder", method: "POST", path: "/pages", body: `{"to":[],"text":"x"}`, status: 422, code: "invalid"},
+		)
+		before := b.head()
+		r := b.do(call{as: "responder", method: "POST", path: "/pages", body: `{"to":["paul"],"text":"Please look"}`})
+		if got := b.types(before); r.status != 201 || len(got) == 0 || got[0] != "ladder.started" {
+			t.Errorf("page someone: %d %v %s", r.status, got, r.body)
+		}
+	})
+}
+
+func TestPages(t *testing.T) {
+	each(t, func(t *testing.T, b *bundle) {
+		r := b.do(call{as: "responder", method: "POST", path: "/incidents", body: `{"title":"Payments fail"}`})
+		id := r.json["id"].(string)
+		ctx := kit.WithActor(t.Context(), kit.System(kit.ViaDue))
+		if err := b.notify.OpenPages(ctx, notify.Open{
+			Ladder: "l1", Step: 1, Round: 1, Incident: id, Ref: "INC-1", Title: "Payments fail", Since: b.clock.Now(),
+			People: []notify.Asked{{Person: "paul", Duty: "primary"}},
+		}); err != nil {
+			t.Fatal(err)
+		}
+		p := b.do(call{as: "viewer", method: "GET", path: "/pages?state=open&person=paul"})
+		if p.json["total"].(float64) != 1 {
+			t.Fatal(p.body)
+		}
+		page := "/pages/" + p.json["items"].([]any)[0].(map[string]any)["id"].(string)
+		cookie := map[string]string{"Cookie": "session=yes"}
+		b.session = kit.Actor{Kind: kit.ActorPerson, ID: "vera", Name: "Vera Blanc", Access: kit.AccessViewer}
+		b.run(
+			call{as: "viewer", method: "GET", path: "/incidents/1/deliveries", status: 200, has: []string{`"method":"email"`, `"state":"pending"`, `"name":"Paul Roy"`}, hasNot: []string{"paul@example.com"}},
+			call{as: "manager", method: "GET", path: "/incidents/1/deliveries", status: 200, has: []string{"paul@example.com"}},
+			call{name: "not hers", method: "POST", path: page + "/acknowledge", header: cookie, status: 403, code: "forbidden", has: []string{"Paul Roy"}},
+			call{name: "mine, of a token", as: "viewer", method: "GET", path: "/me/contact-methods", status: 403, code: "forbidden"},
+		)
+		b.session = kit.Actor{Kind: kit.ActorPerson, ID: "paul", Name: "Paul Roy", Access: kit.AccessResponder}
+		b.run(
+			call{name: "mine", method: "POST", path: page + "/acknowledge", header: cookie, status: 200, has: []string{`"state":"acknowledged"`, `"incident":"INC-1"`}, facts: []string{"page.acknowledged"}},
+			call{name: "again", method: "POST", path: page + "/acknowledge", header: cookie, status: 200},
+			call{name: "no such page", method: "POST", path: "/pages/none/acknowledge", header: cookie, status: 404, code: "not_found"},
+			call{name: "methods", method: "GET", path: "/me/contact-methods", header: cookie, status: 200, has: []string{`"kind":"email"`, `"default":true`}},
+			call{name: "quiet hours", method: "PUT", path: "/me/quiet-hours", body: `{"from":"22:00","to":"07:00"}`, header: cookie, status: 200},
+			call{name: "bad quiet hours", method: "PUT", path: "/me/quiet-hours", body: `{"from":"25:00","to":"07:00"}`, header: cookie, status: 422, code: "invalid"},
+		)
+	})
+}
+
+// event is one server-sent event.
+type event struct{ id, name, data string }
+
+// listen opens the stream; what it hears comes by the channel.
+func (b *bundle) listen(as, last string) (events <-chan event, stop func()) {
+	b.t.Helper()
+	ctx, cancel := context.WithCancel(b.t.Context())
+	req, _ := http.NewRequestWithContext(ctx, http.MethodGet, b.server.URL+"/api/v1/live", nil)
+	req.Header.Set("Authorization", "Bearer "+b.tokens[as])
+	if last != "" {
+		req.Header.Set("Last-Event-ID", last)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if got := res.Header.Get("Content-Type"); res.StatusCode != 200 || got != "text/event-stream" {
+		b.t.Fatalf("live: %d %s", res.StatusCode, got)
+	}
+	out := make(chan event, 100)
+	go func() {
+		defer close(out)
+		var e event
+		for sc := bufio.NewScanner(res.Body); sc.Scan(); {
+			name, value, _ := strings.Cut(sc.Text(), ": ")
+			switch name {
+			case "id":
+				e.id = value
+			case "event":
+				e.name = value
+			case "data":
+				e.data = value
+			case "":
+				if e.id != "" {
+					out <- e
+				}
+				e = event{}
+			}
+		}
+	}()
+	return out, func() { cancel(); _ = res.Body.Close() }
+}
+
+func (b *bundle) hear(events <-chan event) event {
+	b.t.Helper()
+	select {
+	case e := <-events:
+		return e
+	case <-time.After(10 * time.Second):
+		b.t.Fatal("nothing heard")
+		return event{}
+	}
+}
+
+func TestLive(t *testing.T) {
+	each(t, func(t *testing.T, b *bundle) {
+		events, stop := b.listen("viewer", "")
+		defer stop()
+		hidden := b.do(call{as: "secret", method: "POST", path: "/incidents", body: `{"title":"Theft","confidential":true}`})
+		shown := b.do(call{as: "responder", method: "POST", path: "/incidents", body: `{"title":"Open"}`})
+		if hidden.status != 201 || shown.status != 201 {
+			t.Fatal(hidden.body, shown.body)
+		}
+		e := b.hear(events)
+		if e.name != "incident.declared" || !strings.Contains(e.data, `"incident":"INC-2"`) {
+			t.Errorf("heard %+v", e)
+		}
+		again, stop2 := b.listen("secret", "1")
+		defer stop2()
+		var refs []string
+		for len(refs) < 2 {
+			if e := b.hear(again); e.name == "incident.declared" {
+				refs = append(refs, e.data)
+			}
+		}
+		if !strings.Contains(refs[0], "INC-1") || !strings.Contains(refs[1], "INC-2") {
+			t.Errorf("resumed: %v", refs)
+		}
+		b.run(
+			call{as: "narrow", method: "GET", path: "/live", status: 403, code: "forbidden"},
+			call{as: "viewer", method: "GET", path: "/live", header: map[string]string{"Last-Event-ID": "x"}, status: 422, code: "invalid"},
+		)
+	})
+}
