@@ -1,0 +1,215 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"net"
+	"net/http"
+
+	"tocsin/internal/alert"
+	"tocsin/internal/api"
+	"tocsin/internal/change"
+	"tocsin/internal/channel"
+	"tocsin/internal/cli"
+	"tocsin/internal/continuity"
+	"tocsin/internal/db"
+	"tocsin/internal/dossier"
+	"tocsin/internal/due"
+	"tocsin/internal/identity"
+	"tocsin/internal/incident"
+	"tocsin/internal/ingest"
+	"tocsin/internal/kit"
+	"tocsin/internal/ledger"
+	"tocsin/internal/notify"
+	"tocsin/internal/oncall"
+	"tocsin/internal/timeline"
+	"tocsin/internal/web"
+)
+
+// App is the whole server as a value.
+type App struct {
+	cfg      Config
+	db       *db.DB
+	ledger   *ledger.Ledger
+	worker   *due.Worker
+	listener net.Listener
+	release  func()
+
+	Identity   *identity.Service
+	Continuity *continuity.Service
+	Change     *change.Service
+	Alert      *alert.Service
+	Incident   *incident.Service
+	Oncall     *oncall.Service
+	Notify     *notify.Service
+	// Mailbox holds the messages of a demo; nil otherwise.
+	Mailbox *channel.Mailbox
+
+	dossiers *dossier.Builder
+}
+
+// Open opens the database and joins the modules, without serving: the command
+// line uses it for what needs a moment only, beside a running server.
+func Open(ctx context.Context, cfg Config) (*App, error) {
+	if err := cfg.fill(); err != nil {
+		return nil, err
+	}
+	key, err := cfg.secretKey()
+	if err != nil {
+		return nil, err
+	}
+	d, err := db.Open(ctx, db.Options{URL: cfg.Database, Dir: cfg.Data, NoMigrate: cfg.NoMigrate, Clock: cfg.Clock, Log: cfg.Log})
+	if err != nil {
+		return nil, err
+	}
+	a := &App{cfg: cfg, db: d}
+	var opts []ledger.Option
+	if key != nil {
+		opts = append(opts, ledger.WithSecretKey(key))
+	}
+	a.ledger = ledger.New(d, opts...)
+	if cfg.Node == "" {
+		b := make([]byte, 4)
+		_, _ = rand.Read(b)
+		cfg.Node = hex.EncodeToString(b)
+	}
+	a.worker = due.NewWorker(d, due.WithOwner(cfg.Node))
+	tokens, err := a.tokenKey(ctx, key)
+	if err != nil {
+		_ = d.Close()
+		return nil, err
+	}
+	a.wire(tokens)
+	return a, nil
+}
+
+// New opens the installation for serving: it takes the folder of a SQLite
+// installation for itself and listens.
+func New(ctx context.Context, cfg Config) (*App, error) {
+	if err := cfg.fill(); err != nil {
+		return nil, err
+	}
+	release := func() {}
+	if !db.IsPostgres(cfg.Database) {
+		var err error
+		if release, err = lockFolder(cfg.Data); err != nil {
+			return nil, err
+		}
+	}
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.Listen)
+	if err != nil {
+		release()
+		return nil, err
+	}
+	if cfg.BaseURL == "" {
+		cfg.BaseURL = "http://" + l.Addr().String()
+	}
+	a, err := Open(ctx, cfg)
+	if err != nil {
+		_ = l.Close()
+		release()
+		return nil, err
+	}
+	a.listener, a.release = l, release
+	return a, nil
+}
+
+// wire makes the modules and gives each what it asks of the others.
+func (a *App) wire(tokens []byte) {
+	a.Identity = identity.New(a.db, identity.Options{InUse: func(ctx context.Context, person string) (string, error) {
+		if duty, err := a.Oncall.InDuty(ctx, person); err != nil || duty != "" {
+			return duty, err
+		}
+		return "", nil
+	}})
+	a.Continuity = continuity.New(a.db, a.Identity)
+	a.Change = change.New(a.db, a.Identity)
+	a.Alert = alert.New(a.db, a.Identity)
+	p := ports{a}
+	a.Notify = notify.New(a.db, notify.Ports{
+		Rights: a.Identity, People: recipients{p}, Words: words{}, Parameters: p, Incidents: recipients{p}, Senders: a.senders(),
+		BaseURL: func() string { return a.cfg.BaseURL }, Key: tokens,
+	})
+	a.Oncall = oncall.New(a.ledger, oncall.Ports{Rights: a.Identity, People: dutyPeople{p}, Reach: reach{a}, Appointments: appointed{a}, Services: p, Parameters: p, Asker: asker{a}})
+	a.Incident = incident.New(a.ledger, a.Identity, a.Oncall, p, p, p)
+	a.dossiers = dossier.New(a.Incident, a.ledger, a.names)
+	a.worker.Register(a.Alert.Tasks()...)
+	a.worker.Register(a.Oncall.Tasks()...)
+	a.worker.Register(a.Notify.Tasks()...)
+	a.worker.Register(a.levelTask())
+}
+
+// Addr is the address that is listened on.
+func (a *App) Addr() string { return a.listener.Addr().String() }
+
+// BaseURL is how people reach the product.
+func (a *App) BaseURL() string { return a.cfg.BaseURL }
+
+// Ledger is the ledger of the installation.
+func (a *App) Ledger() *ledger.Ledger { return a.ledger }
+
+// DB is the database of the installation.
+func (a *App) DB() *db.DB { return a.db }
+
+// Close closes the database and lets go of the folder.
+func (a *App) Close() error {
+	if a.listener != nil {
+		_ = a.listener.Close()
+	}
+	err := a.db.Close()
+	if a.release != nil {
+		a.release()
+	}
+	return err
+}
+
+// Handler is everything that is served.
+func (a *App) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", a.healthz)
+	mux.HandleFunc("GET /readyz", a.readyz)
+	mux.Handle("GET /metrics", a.metrics())
+	in := ingest.Handler(a.Alert, a.Change, ingest.Options{Clock: a.cfg.Clock, Log: a.cfg.Log, Version: cli.Version})
+	mux.Handle("/in/", in)
+	mux.Handle("/v2/", in)
+	mux.Handle("/api/", api.New(api.Deps{
+		Ledger: a.ledger, Identity: a.Identity, Incident: a.Incident, Alert: a.Alert, Change: a.Change, Oncall: a.Oncall,
+		Apply: a.Apply, Export: a.Export, Report: a.dossiers.Report, Log: a.cfg.Log, BaseURL: a.cfg.BaseURL, Version: cli.Version,
+	}))
+	mux.Handle("/", web.New(web.Deps{
+		Identity: a.Identity, Incident: a.Incident, Alert: a.Alert, Change: a.Change, Ledger: a.ledger, Oncall: a.Oncall, Notify: a.Notify,
+		Service: a.Continuity, Dossier: a.dossiers, Ready: a.ready, Clock: a.cfg.Clock, Log: a.cfg.Log, BaseURL: a.cfg.BaseURL, Version: cli.Version,
+	}))
+	return mux
+}
+
+// names gives the names of people by id, for timelines and records.
+func (a *App) names(ctx context.Context) (func(kind, id string) string, error) {
+	all, err := a.Identity.Names(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return func(kind, id string) string {
+		if kind == "person" {
+			return all[id]
+		}
+		return ""
+	}, nil
+}
+
+// sentence puts a fact into words in both languages.
+func sentence(f ledger.Fact, names map[string]string) kit.Text {
+	name := func(kind, id string) string {
+		if kind == "person" {
+			return names[id]
+		}
+		return ""
+	}
+	return kit.Text{FR: timeline.Sentence("fr", &f, name), EN: timeline.Sentence("en", &f, name)}
+}
+
+// AsSystem acts as the product itself, for the command line on the machine.
+func AsSystem(ctx context.Context) context.Context {
+	return kit.WithActor(ctx, kit.System(kit.ViaCLI))
+}

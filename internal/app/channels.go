@@ -1,0 +1,138 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"tocsin/internal/channel"
+	"tocsin/internal/i18n"
+	"tocsin/internal/kit"
+	"tocsin/internal/notify"
+	"tocsin/internal/oncall"
+	"tocsin/internal/orgfile"
+)
+
+// senders are the ways out that this build has, by kind of contact method. A demo
+// keeps everything in its own viewer.
+func (a *App) senders() map[string]notify.Sender {
+	if a.cfg.Demo {
+		a.Mailbox = channel.NewMailbox(a.cfg.Clock)
+		return map[string]notify.Sender{"email": a.Mailbox, "webhook": a.Mailbox}
+	}
+	client := channel.NewClient(a.cfg.OutboundAllow)
+	return map[string]notify.Sender{
+		"email":   channel.NewEmail(a.cfg.Clock, a.relay),
+		"webhook": channel.NewWebhook(client, a.cfg.Clock, nil),
+	}
+}
+
+// relay is the mail relay of the organisation file.
+func (a *App) relay(ctx context.Context) (channel.Relay, error) {
+	kept, err := a.Identity.Kept(ctx)
+	if err != nil {
+		return channel.Relay{}, err
+	}
+	raw, ok := kept["channels"]
+	if !ok {
+		return channel.Relay{}, nil
+	}
+	var c orgfile.Channels
+	if err := json.Unmarshal(raw, &c); err != nil {
+		return channel.Relay{}, kit.Internal(err)
+	}
+	if c.SMTP == nil {
+		return channel.Relay{}, nil
+	}
+	r := channel.Relay{Host: c.SMTP.Host, Port: c.SMTP.Port, TLS: c.SMTP.TLS, User: c.SMTP.User, From: c.SMTP.From}
+	if c.SMTP.PasswordFile != "" {
+		secret, err := os.ReadFile(c.SMTP.PasswordFile)
+		if err != nil {
+			return r, kit.Internal(fmt.Errorf("mail password: %w", err))
+		}
+		r.Password = strings.TrimSpace(string(secret))
+	}
+	return r, nil
+}
+
+// words gives notify the texts of the product.
+type words struct{}
+
+var _ notify.Words = words{}
+
+// T implements notify.Words.
+func (words) T(lang, key string, args map[string]any) string { return i18n.T(lang, key, args) }
+
+// Time implements notify.Words.
+func (words) Time(lang string, t time.Time, zone *time.Location, now time.Time) string {
+	return i18n.Time(lang, t, zone, now)
+}
+
+// recipients is what notify asks about people and incidents.
+type recipients struct{ ports }
+
+var (
+	_ notify.People     = recipients{}
+	_ notify.Incidents  = recipients{}
+	_ notify.Parameters = recipients{}
+)
+
+// Known gives those of the people who exist, with the organisation's language and
+// zone where they have none.
+func (p recipients) Known(ctx context.Context, ids []string) (map[string]notify.Person, error) {
+	zone, err := p.zoneName(ctx)
+	if err != nil {
+		return nil, err
+	}
+	lang := "en"
+	if o, err := p.a.Identity.Organisation(ctx); err == nil && len(o.Languages) > 0 {
+		lang = o.Languages[0]
+	}
+	out := make(map[string]notify.Person, len(ids))
+	for _, id := range ids {
+		who, err := p.a.Identity.Person(ctx, id)
+		if kit.CodeOf(err) == kit.CodeNotFound {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		n := notify.Person{ID: who.ID, Name: who.Name, Email: who.Email, Language: who.Language, Timezone: who.Timezone, Suspended: who.Suspended}
+		if n.Language == "" {
+			n.Language = lang
+		}
+		if n.Timezone == "" {
+			n.Timezone = zone
+		}
+		out[id] = n
+	}
+	return out, nil
+}
+
+// Sees tells which of the incidents the actor may know of.
+func (p recipients) Sees(ctx context.Context, incidents []string) (map[string]bool, error) {
+	return p.a.Incident.Visible(ctx, incidents)
+}
+
+// reach is what on-call asks about contact methods.
+type reach struct{ a *App }
+
+var _ oncall.Reach = reach{}
+
+// Reachable gives those of the people who have a method that can be used.
+func (r reach) Reachable(ctx context.Context, people []string) (map[string]bool, error) {
+	return r.a.Notify.ReachableAll(ctx, people)
+}
+
+// Methods gives in which order and when a person is tried.
+func (r reach) Methods(ctx context.Context, person, severity string) ([]oncall.Method, error) {
+	plan, err := r.a.Notify.Plan(ctx, person, severity)
+	out := make([]oncall.Method, 0, len(plan))
+	for _, p := range plan {
+		out = append(out, oncall.Method{Method: p.Method.Kind, After: oncall.Duration(p.After)})
+	}
+	return out, err
+}

@@ -1,0 +1,294 @@
+package app
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"tocsin/internal/alert"
+	"tocsin/internal/db"
+	"tocsin/internal/incident"
+	"tocsin/internal/kit"
+	"tocsin/internal/ledger"
+	"tocsin/internal/notify"
+	"tocsin/internal/oncall"
+)
+
+// reactions is the response process on one page: which fact makes which module do
+// what. Each consumer reads the ledger in order, has its effect and saves its
+// offset in one transaction. The paging path is a consumer of its own, so that
+// nothing else stands before a page.
+func (a *App) reactions() []ledger.Consumer {
+	return []ledger.Consumer{
+		consumer("paging", table{
+			"alert.opened":              on(a.alertOpened),
+			"incident.declared":         on(a.incidentDeclared),
+			"ladder.step_run":           on(a.stepRun),
+			"page.acknowledged":         on(a.pageAcknowledged),
+			"page.refused":              on(a.pageRefused),
+			"delivery.failed":           on(a.deliveryFailed),
+			"incident.acknowledged":     on(a.incidentAcknowledged),
+			"incident.severity_changed": on(a.severityChanged),
+			"incident.cancelled":        on(a.incidentEnded),
+			"incident.merged":           on(a.incidentEnded),
+			"incident.closed":           on(a.incidentEnded),
+			"incident.reopened":         on(a.incidentReopened),
+			"incident.phase_changed":    on(a.phaseChanged),
+		}),
+		consumer("incident", table{
+			"alert.resolved": on(a.alertResolved),
+			"alert.attached": on(a.alertAttached),
+			"alert.detached": on(a.alertDetached),
+		}),
+		{Name: "activity", Types: []string{"incident.*", "task.*", "handover.*", "page.checked", "notice.seen"}, Handle: a.activity},
+		consumer("levels", table{
+			"incident.declared":         on(a.levelReached),
+			"incident.severity_changed": on(a.levelReached),
+			"incident.kind_changed":     on(a.levelReached),
+			"incident.assessed":         on(a.levelReached),
+		}),
+	}
+}
+
+// table says what each type of fact does.
+type table map[string]func(ctx context.Context, tx *db.Tx, f ledger.Fact) error
+
+func consumer(name string, t table) ledger.Consumer {
+	types := make([]string, 0, len(t))
+	for typ := range t {
+		types = append(types, typ)
+	}
+	return ledger.Consumer{Name: name, Types: types, Handle: func(ctx context.Context, tx *db.Tx, facts []ledger.Fact) error {
+		for _, f := range facts {
+			if err := t[f.Type](ctx, tx, f); err != nil {
+				return err
+			}
+		}
+		return nil
+	}}
+}
+
+// on reads the body of a fact into the type that its module publishes. A fact
+// whose body was erased does nothing any more.
+func on[T any](fn func(ctx context.Context, f ledger.Fact, body T) error) func(context.Context, *db.Tx, ledger.Fact) error {
+	return func(ctx context.Context, _ *db.Tx, f ledger.Fact) error {
+		if f.Erased {
+			return nil
+		}
+		var body T
+		if err := f.Decode(&body); err != nil {
+			return kit.Internal(err)
+		}
+		return fn(ctx, f, body)
+	}
+}
+
+// An alert that its route sends to an incident declares it, or joins the open one.
+func (a *App) alertOpened(ctx context.Context, f ledger.Fact, b alert.Opened) error {
+	if b.Then != alert.ThenIncident {
+		return nil
+	}
+	out, err := a.Incident.FromAlert(ctx, incident.AlertOpened{
+		Alert: f.Subject.ID, Title: b.Title, Service: b.Service, AlertSeverity: string(b.Severity), StartsAt: f.HappenedAt, Route: b.Route,
+		GroupKey: b.GroupKey, Window: time.Duration(b.WindowS) * time.Second, Severity: incident.Severity(b.IncidentSeverity), Kind: incident.Kind(b.Kind), Policy: b.Policy,
+	})
+	if err != nil {
+		return err
+	}
+	if err := a.Alert.Attach(ctx, f.Subject.ID, out.Incident.ID, true); err != nil {
+		return err
+	}
+	if !out.Joined {
+		return nil
+	}
+	if out.Pages {
+		_, err := a.Oncall.StartLadder(ctx, start(out.Incident, "joined"))
+		return err
+	}
+	return a.Notify.AddAlerts(ctx, out.Incident.ID, []notify.Alert{{DedupKey: b.DedupKey, Title: b.Title}})
+}
+
+func start(i *incident.Incident, reason string) oncall.Start {
+	return oncall.Start{
+		Incident: i.ID, Ref: i.Ref(), Title: i.Title, Severity: string(i.Severity), Services: i.Services, Kind: string(i.Kind), Policy: i.Policy,
+		Exercise: i.Exercise, OnlyPerson: i.OnlyPerson, Owner: i.Roles[kit.RoleCommander], Reason: reason,
+	}
+}
+
+// A declared incident starts its escalation.
+func (a *App) incidentDeclared(ctx context.Context, f ledger.Fact, b incident.Declared) error {
+	_, err := a.Oncall.StartLadder(ctx, oncall.Start{
+		Incident: f.Incident, Ref: f.Subject.Ref, Title: b.Title, Severity: string(b.Severity), Services: b.Services, Kind: string(b.Kind), Policy: b.Policy,
+		Exercise: b.Exercise, OnlyPerson: b.OnlyPerson, Reason: "declared",
+	})
+	return err
+}
+
+// A step of an escalation pages its people.
+func (a *App) stepRun(ctx context.Context, f ledger.Fact, b oncall.StepRun) error {
+	if len(b.People) == 0 {
+		return nil
+	}
+	i, err := a.Incident.Get(ctx, f.Incident)
+	if err != nil {
+		return err
+	}
+	if !i.Open() {
+		return nil
+	}
+	in := notify.Open{
+		Ladder: f.Subject.ID, Step: b.Step, Round: b.Round, Incident: f.Incident, Ref: b.Ref, Severity: b.Severity, Title: b.Title,
+		Since: i.DetectedAt, Exercise: b.Exercise, Confidential: i.Confidential,
+	}
+	if len(b.Services) > 0 {
+		in.Service, in.ServiceName = b.Services[0], b.Services[0]
+		if d, ok, err := a.Continuity.Find(ctx, in.Service); err != nil {
+			return err
+		} else if ok {
+			in.ServiceName = d.Title("en")
+		}
+	}
+	people := make([]string, 0, len(b.People))
+	for _, p := range b.People {
+		duty := ""
+		if d, ok := strings.CutPrefix(p.Target, "schedule:"); ok {
+			duty = d
+		}
+		in.People = append(in.People, notify.Asked{Person: p.Person, Duty: duty})
+		people = append(people, p.Person)
+	}
+	alerts, err := a.Alert.ForIncident(ctx, f.Incident)
+	if err != nil {
+		return err
+	}
+	for _, x := range alerts {
+		in.Alerts = append(in.Alerts, notify.Alert{DedupKey: x.DedupKey, Title: x.Title})
+	}
+	next, err := a.Oncall.Next(ctx, f.Subject.ID)
+	if err != nil {
+		return err
+	}
+	if len(next.People) > 0 {
+		in.NextPerson, in.NextAt = next.People[0].ID, next.At
+	}
+	if err := a.Incident.Paged(ctx, f.Incident, people); err != nil {
+		return err
+	}
+	return a.Notify.OpenPages(ctx, in)
+}
+
+// The person who takes a page has the incident.
+func (a *App) pageAcknowledged(ctx context.Context, f ledger.Fact, b notify.PageAcknowledged) error {
+	if b.Ladder != "" {
+		if err := a.Oncall.Answered(ctx, b.Ladder, b.Person); err != nil {
+			return err
+		}
+	}
+	if f.Incident == "" {
+		return nil
+	}
+	if err := a.Notify.Withdraw(ctx, f.Incident, b.Person, "answered"); err != nil {
+		return err
+	}
+	return a.Incident.Acknowledged(ctx, f.Incident, b.Person, f.HappenedAt)
+}
+
+// Who cannot take it, or cannot be reached, lets the next step run at once.
+func (a *App) pageRefused(ctx context.Context, f ledger.Fact, b notify.PageRefused) error {
+	return a.Oncall.Refused(ctx, oncall.Outcome{Ladder: b.Ladder, Incident: f.Incident, Person: b.Person, Round: b.Round, Step: b.Step})
+}
+
+func (a *App) deliveryFailed(ctx context.Context, f ledger.Fact, b notify.DeliveryFailed) error {
+	if !b.AllFailed || b.Ladder == "" {
+		return nil
+	}
+	return a.Oncall.Unreachable(ctx, oncall.Outcome{Ladder: b.Ladder, Incident: f.Incident, Person: b.Recipient, Round: b.Round, Step: b.Step})
+}
+
+// The first answer of a person, by whatever way, stops the escalation and stands
+// the others down.
+func (a *App) incidentAcknowledged(ctx context.Context, f ledger.Fact, b incident.Acknowledged) error {
+	if err := a.Oncall.AnsweredIncident(ctx, f.Incident, b.By); err != nil {
+		return err
+	}
+	return a.Notify.Acknowledged(ctx, f.Incident, b.By)
+}
+
+// A rising severity reaches the running escalation; sev4 that rises starts one.
+func (a *App) severityChanged(ctx context.Context, f ledger.Fact, b incident.SeverityChanged) error {
+	if b.From == incident.Unassessed && b.Source != incident.SourceAssessed && b.Source != incident.SourceOverride {
+		return nil
+	}
+	return a.Oncall.Raise(ctx, f.Incident, string(b.To))
+}
+
+// An ended incident pages nobody any more.
+func (a *App) incidentEnded(ctx context.Context, f ledger.Fact, b struct {
+	Into string `json:"into"`
+	From string `json:"from"`
+},
+) error {
+	if f.Type == "incident.merged" && b.From != "" {
+		return nil
+	}
+	if err := a.Oncall.Stop(ctx, f.Incident, f.Type); err != nil {
+		return err
+	}
+	return a.Notify.Withdraw(ctx, f.Incident, "", f.Type)
+}
+
+// An incident in review pages nobody any more.
+func (a *App) phaseChanged(ctx context.Context, f ledger.Fact, b incident.PhaseChanged) error {
+	if b.To != incident.InReview {
+		return nil
+	}
+	if err := a.Oncall.Stop(ctx, f.Incident, f.Type); err != nil {
+		return err
+	}
+	return a.Notify.Withdraw(ctx, f.Incident, "", f.Type)
+}
+
+// What people do on an incident tells its escalation that somebody is on it.
+func (a *App) activity(ctx context.Context, _ *db.Tx, facts []ledger.Fact) error {
+	for _, f := range facts {
+		if f.Incident == "" || f.Actor.Kind != kit.ActorPerson {
+			continue
+		}
+		if err := a.Oncall.Active(ctx, f.Incident, f.Actor.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A reopened incident pages again.
+func (a *App) incidentReopened(ctx context.Context, f ledger.Fact, _ incident.Reopened) error {
+	i, err := a.Incident.Get(ctx, f.Incident)
+	if err != nil {
+		return err
+	}
+	_, err = a.Oncall.StartLadder(ctx, start(i, "reopened"))
+	return err
+}
+
+// The last resolved alert lets the incident propose that service is restored.
+func (a *App) alertResolved(ctx context.Context, f ledger.Fact, _ alert.Resolved) error {
+	_, err := a.Incident.AlertEnded(ctx, f.Subject.ID)
+	return err
+}
+
+// An alert that a person attaches or detaches counts for its incident.
+func (a *App) alertAttached(ctx context.Context, f ledger.Fact, b alert.Attached) error {
+	if b.ByRule {
+		return nil
+	}
+	it, err := a.Alert.Get(ctx, f.Subject.ID)
+	if err != nil {
+		return err
+	}
+	return a.Incident.AttachAlert(ctx, incident.AlertOpened{Alert: it.ID, Title: it.Title, Service: it.Service, AlertSeverity: string(it.Severity)}, b.Incident, it.State != "resolved")
+}
+
+func (a *App) alertDetached(ctx context.Context, f ledger.Fact, _ alert.Detached) error {
+	return a.Incident.AttachAlert(ctx, incident.AlertOpened{Alert: f.Subject.ID}, "", false)
+}
