@@ -79,33 +79,36 @@ func VerifyZip(path string) (Report, error) {
 		}
 		content[f.Name] = raw
 	}
+	if content[manifestName] == nil && rep.OK() {
+		return rep, errors.New("not a dossier: it has no manifest.json")
+	}
+	rep.members(content)
+	return rep, nil
+}
+
+// members checks the content of an archive, by the names of its members.
+func (r *Report) members(content map[string][]byte) {
 	raw, ok := content[manifestName]
 	if !ok {
-		if rep.OK() {
-			return rep, errors.New("not a dossier: it has no manifest.json")
-		}
-		return rep, nil
+		return
 	}
 	var m Manifest
 	if err := json.Unmarshal(raw, &m); err != nil {
-		rep.add(manifestName, 0, "manifest.json cannot be read: %v", err)
-		return rep, nil
+		r.add(manifestName, 0, "manifest.json cannot be read: %v", err)
+		return
 	}
 	if m.Format != formatName || m.Version != 1 {
-		rep.add(manifestName, 0, "manifest.json is of another format: %q, version %d", m.Format, m.Version)
-		return rep, nil
+		r.add(manifestName, 0, "manifest.json is of another format: %q, version %d", m.Format, m.Version)
+		return
 	}
 	if again, err := m.bytes(); err != nil || !bytes.Equal(again, raw) {
-		rep.add(manifestName, 0, "manifest.json was rewritten: it is not in the form in which it is made")
+		r.add(manifestName, 0, "manifest.json was rewritten: it is not in the form in which it is made")
 	}
-	rep.Incident, rep.Level, rep.Language, rep.MadeAt = m.Incident, m.Level, m.Language, m.MadeAt
-	rep.files(&m, content)
-	root, ok := rep.checkpoint(&m, content)
-	if !ok {
-		return rep, nil
+	r.Incident, r.Level, r.Language, r.MadeAt = m.Incident, m.Level, m.Language, m.MadeAt
+	r.files(&m, content)
+	if root, ok := r.checkpoint(&m, content); ok {
+		r.facts(&m, content[factsName], root)
 	}
-	rep.facts(&m, content[factsName], root)
-	return rep, nil
 }
 
 func member(f *zip.File) ([]byte, error) {
