@@ -144,15 +144,12 @@ func (s *server) alertCalls() {
 		{"resolve", "End the alert by hand", s.Alert.Resolve},
 		{"detach", "Take the alert from its incident", s.Alert.Detach},
 	} {
-		post(s, "/alerts/{id}/"+c.path, "alerts", c.summary, func(ctx context.Context, in *idBody[struct{}]) (alertView, error) {
+		post(s, "/alerts/{id}/"+c.path, "alerts", c.summary, func(ctx context.Context, in *idBody[nothing]) (alertView, error) {
 			return s.oneAlert(ctx, in.ID, c.do(ctx, in.ID))
 		})
 	}
 	if s.Incident != nil {
-		post(s, "/alerts/{id}/attach", "alerts", "Put the alert to an incident", func(ctx context.Context, in *idBody[struct {
-			Incident string `json:"incident"`
-		}],
-		) (alertView, error) {
+		post(s, "/alerts/{id}/attach", "alerts", "Put the alert to an incident", func(ctx context.Context, in *idBody[attachIn]) (alertView, error) {
 			i, err := s.Incident.Get(ctx, in.Body.Incident)
 			if err != nil {
 				return alertView{}, err
@@ -163,6 +160,13 @@ func (s *server) alertCalls() {
 	}
 	s.sourceCalls()
 }
+
+type attachIn struct {
+	Incident string `json:"incident"`
+}
+
+// nothing is the body of a call that takes none: empty or {}.
+type nothing struct{}
 
 type declareAlertIn struct {
 	Title    string `json:"title,omitempty" doc:"The alert's title when not given"`
@@ -283,11 +287,11 @@ func (s *server) sourceCalls() {
 			return payloadView{At: at(p.At), Path: p.Path, Status: p.Status, Body: p.Body, Read: some(p.Read)}
 		}), err
 	})
-	post(s, "/sources/{id}/test", "sources", "Send an alert of severity info as if the source had, and resolve it", func(ctx context.Context, in *idBody[struct{}]) (outcomeView, error) {
+	post(s, "/sources/{id}/test", "sources", "Send an alert of severity info as if the source had, and resolve it", func(ctx context.Context, in *idBody[nothing]) (outcomeView, error) {
 		o, err := s.Alert.TestEvent(ctx, in.ID)
 		return outcomeView{Alert: o.Alert, State: string(o.State), New: o.New, Dropped: o.Dropped}, err
 	})
-	post(s, "/sources/{id}/rotate-key", "sources", "Give the source a new key, shown this once", func(ctx context.Context, in *idBody[struct{}]) (sourceView, error) {
+	post(s, "/sources/{id}/rotate-key", "sources", "Give the source a new key, shown this once", func(ctx context.Context, in *idBody[nothing]) (sourceView, error) {
 		key, err := s.Alert.RotateKey(ctx, in.ID)
 		if err != nil {
 			return sourceView{}, err

@@ -127,7 +127,7 @@ type none struct{}
 func call[I, O any](s *server, method, path, tag, summary string, status int, fn func(ctx context.Context, in *I) (O, error)) {
 	huma.Register(s.api, huma.Operation{
 		OperationID: operationID(method, path), Method: method, Path: prefix + path, Summary: summary, Tags: []string{tag},
-		DefaultStatus: status,
+		DefaultStatus: status, BodyReadTimeout: -1,
 	}, func(ctx context.Context, in *I) (*out[O], error) {
 		v, err := fn(ctx, in)
 		if err != nil {
@@ -156,7 +156,7 @@ func post[I, O any](s *server, path, tag, summary string, fn func(ctx context.Co
 func drop[I any](s *server, method, path, tag, summary string, fn func(ctx context.Context, in *I) error) {
 	huma.Register(s.api, huma.Operation{
 		OperationID: operationID(method, path), Method: method, Path: prefix + path, Summary: summary, Tags: []string{tag},
-		DefaultStatus: http.StatusNoContent,
+		DefaultStatus: http.StatusNoContent, BodyReadTimeout: -1,
 	}, func(ctx context.Context, in *I) (*struct{}, error) {
 		if err := fn(ctx, in); err != nil {
 			return nil, s.problem(ctx, err)

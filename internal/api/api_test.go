@@ -369,6 +369,11 @@ func TestOpenAPI(t *testing.T) {
 	if !bytes.Equal(want, []byte(r.body+"\n")) {
 		t.Errorf("the OpenAPI document changed; run go test ./internal/api -update and look at the difference")
 	}
+	for name := range r.json["components"].(map[string]any)["schemas"].(map[string]any) {
+		if strings.ContainsAny(name, " {}[]\"") {
+			t.Errorf("schema %q", name)
+		}
+	}
 	page := b.do(call{method: "GET", path: "/api/docs"})
 	if page.status != http.StatusOK || !strings.Contains(page.body, "/api/v1/incidents/{ref}/assess") || strings.Contains(page.body, "<script") {
 		t.Errorf("docs: %d", page.status)

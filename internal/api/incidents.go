@@ -375,7 +375,7 @@ func (s *server) incidentCalls() {
 			i, err := s.Incident.Change(ctx, in.Ref, e, want)
 			return s.answer(ctx, i, err)
 		})
-	command(s, "/acknowledge", "Take the incident up", func(ctx context.Context, ref string, _ struct{}) (*incident.Incident, error) {
+	command(s, "/acknowledge", "Take the incident up", func(ctx context.Context, ref string, _ nothing) (*incident.Incident, error) {
 		return s.Incident.Acknowledge(ctx, ref)
 	})
 	post(s, "/incidents/{ref}/assess", "incidents", "Answer the five questions; with preview, see what they would come to", s.assess)

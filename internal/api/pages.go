@@ -120,7 +120,7 @@ func (s *server) pageCalls() {
 		path, summary string
 		accept        bool
 	}{{"acknowledge", "I have it", true}, {"refuse", "I cannot take it", false}} {
-		post(s, "/pages/{id}/"+c.path, "on-call", c.summary, func(ctx context.Context, in *idBody[struct{}]) (pageView, error) {
+		post(s, "/pages/{id}/"+c.path, "on-call", c.summary, func(ctx context.Context, in *idBody[nothing]) (pageView, error) {
 			if err := s.Notify.Answer(ctx, in.ID, c.accept); err != nil {
 				return pageView{}, err
 			}
@@ -241,10 +241,11 @@ func (s *server) pageSomeone(ctx context.Context, in *struct{ Body pageIn }) (la
 	return viewLadder(l), err
 }
 
-func (s *server) stillHere(ctx context.Context, in *idBody[struct {
+type stillIn struct {
 	Here bool `json:"here"`
-}],
-) (pageView, error) {
+}
+
+func (s *server) stillHere(ctx context.Context, in *idBody[stillIn]) (pageView, error) {
 	if err := s.Identity.Require(ctx, "page.answer"); err != nil {
 		return pageView{}, err
 	}
@@ -320,7 +321,7 @@ func (s *server) methodCalls() {
 		}
 		return s.Notify.RemoveMethod(ctx, who, in.ID)
 	})
-	post(s, "/me/contact-methods/{id}/test", "people", "Send a test; answering it verifies the method", func(ctx context.Context, in *idBody[struct{}]) (messageView, error) {
+	post(s, "/me/contact-methods/{id}/test", "people", "Send a test; answering it verifies the method", func(ctx context.Context, in *idBody[nothing]) (messageView, error) {
 		who, err := self(ctx)
 		if err != nil {
 			return messageView{}, err

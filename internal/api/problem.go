@@ -14,8 +14,8 @@ import (
 	"tocsin/internal/kit"
 )
 
-// statusOf is the one table of code and HTTP status (busy with a full disk or a
-// lost database is 503).
+// statusOf is the one table of code and HTTP status. Busy is 429 instead where the
+// caller asked too much.
 var statusOf = map[kit.Code]int{
 	kit.CodeInvalid:              http.StatusUnprocessableEntity,
 	kit.CodeMalformed:            http.StatusBadRequest,
@@ -107,8 +107,13 @@ func (s *server) problem(ctx context.Context, err error) *Problem {
 	p := newProblem(e.Code, q)
 	if e.Code == kit.CodeBusy {
 		p.retry = max(e.RetryAfter, 1)
-		if e.RetryAfter > 0 && e.Key != "error.disk_full" {
-			p.Status = http.StatusTooManyRequests
+		switch e.Reason {
+		case "disk_full", "database_busy", "database_gone":
+		default:
+			if e.RetryAfter > 0 {
+				// It is the caller who asks too much, not the server that cannot.
+				p.Status = http.StatusTooManyRequests
+			}
 		}
 	}
 	p.Reason = e.Reason

@@ -45,7 +45,7 @@ type offerIn struct {
 type partIn struct {
 	RefIn
 	ID   string `path:"id"`
-	Body struct{}
+	Body nothing
 }
 
 func (s *server) handoverCalls() {

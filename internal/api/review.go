@@ -155,10 +155,10 @@ func (s *server) reviewCalls() {
 				return s.Incident.SaveReview(ctx, in.Ref, in.Body.content())
 			})
 		})
-	post(s, "/incidents/{ref}/review/submit", "reviews", "Ask for the approval", func(ctx context.Context, in *refBody[struct{}]) (ReviewView, error) {
+	post(s, "/incidents/{ref}/review/submit", "reviews", "Ask for the approval", func(ctx context.Context, in *refBody[nothing]) (ReviewView, error) {
 		return one(ctx, in.Ref, func(ctx context.Context) (incident.Review, error) { return s.Incident.SubmitReview(ctx, in.Ref) })
 	})
-	post(s, "/incidents/{ref}/review/approve", "reviews", "Approve it, which lets the incident be closed", func(ctx context.Context, in *refBody[struct{}]) (ReviewView, error) {
+	post(s, "/incidents/{ref}/review/approve", "reviews", "Approve it, which lets the incident be closed", func(ctx context.Context, in *refBody[nothing]) (ReviewView, error) {
 		return one(ctx, in.Ref, func(ctx context.Context) (incident.Review, error) { return s.Incident.ApproveReview(ctx, in.Ref) })
 	})
 	post(s, "/incidents/{ref}/review/reopen", "reviews", "Make a new version of an approved review", func(ctx context.Context, in *refBody[reasonIn]) (ReviewView, error) {

@@ -3,9 +3,11 @@ package api_test
 import (
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"tocsin/internal/db/dbtest"
 	"tocsin/internal/kit"
 )
 
@@ -328,4 +330,41 @@ func TestIdempotency(t *testing.T) {
 			t.Errorf("%d answers kept (%v), want the last alone", kept, err)
 		}
 	})
+}
+
+// TestSameKeyAtOnce sends one request eight times at the same moment: there is one
+// effect, and every answer is the first one or says to come back.
+func TestSameKeyAtOnce(t *testing.T) {
+	each(t, func(t *testing.T, b *bundle) {
+		var wg sync.WaitGroup
+		answers := make([]reply, 8)
+		for n := range answers {
+			wg.Go(func() {
+				answers[n] = b.do(call{
+					as: "responder", method: "POST", path: "/incidents", body: `{"title":"A"}`, header: map[string]string{"Idempotency-Key": "k"},
+				})
+			})
+		}
+		wg.Wait()
+		for n, r := range answers {
+			if r.status != http.StatusCreated && r.status != http.StatusServiceUnavailable {
+				t.Errorf("answer %d: %d %s", n, r.status, r.body)
+			}
+		}
+		if r := b.do(call{as: "viewer", method: "GET", path: "/incidents"}); r.json["total"] != 1.0 {
+			t.Errorf("one request, %v incidents", r.json["total"])
+		}
+	})
+}
+
+// TestDatabaseGone answers 503 with Retry-After, and no detail of the fault.
+func TestDatabaseGone(t *testing.T) {
+	b := start(t, dbtest.OpenSQLite(t, nil), nil)
+	if err := b.d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r := b.do(call{as: "viewer", method: "GET", path: "/incidents"})
+	if r.status < 500 || strings.Contains(r.body, "sql") {
+		t.Errorf("%d %s", r.status, r.body)
+	}
 }

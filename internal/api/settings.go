@@ -61,7 +61,7 @@ func (s *server) settingsCalls() {
 	if s.Apply != nil {
 		huma.Register(s.api, huma.Operation{
 			OperationID: "post-apply", Method: http.MethodPost, Path: prefix + "/apply", Tags: []string{"settings"},
-			Summary: "Apply the organisation file (YAML or JSON), all or nothing", MaxBodyBytes: maxFile,
+			Summary: "Apply the organisation file (YAML or JSON), all or nothing", MaxBodyBytes: maxFile, BodyReadTimeout: -1,
 			RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/yaml": {}, "application/json": {}}},
 		}, func(ctx context.Context, in *struct {
 			DryRun  bool `query:"dry_run" doc:"Only tell what would be done"`

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"tocsin/internal/kit"
@@ -22,6 +23,8 @@ const (
 	maxBody = 1 << 20
 	// maxFile bounds the organisation file, which names every person and service.
 	maxFile = 8 << 20
+	// bodyTime is how long a body may take to arrive.
+	bodyTime = 30 * time.Second
 )
 
 // wrap does what every call needs before it: who calls, what the body is, and
@@ -130,7 +133,12 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if file {
 		limit = maxFile
 	}
+	// A body that trickles in holds nobody up for long; what is done with it may
+	// take its time.
+	rc := http.NewResponseController(w)
+	_ = rc.SetReadDeadline(time.Now().Add(bodyTime))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	_ = rc.SetReadDeadline(time.Time{})
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
