@@ -177,6 +177,7 @@ func (a *App) Handler() http.Handler {
 		Ledger: a.ledger, Identity: a.Identity, Incident: a.Incident, Alert: a.Alert, Change: a.Change, Oncall: a.Oncall,
 		Apply: a.Apply, Export: a.Export, Report: a.dossiers.Report, Log: a.cfg.Log, BaseURL: a.cfg.BaseURL, Version: cli.Version,
 	}))
+	a.mountPractice(mux)
 	mux.Handle("/", web.New(web.Deps{
 		Identity: a.Identity, Incident: a.Incident, Alert: a.Alert, Change: a.Change, Ledger: a.ledger, Oncall: a.Oncall, Notify: a.Notify,
 		Service: a.Continuity, Dossier: a.dossiers, Ready: a.ready, Clock: a.cfg.Clock, Log: a.cfg.Log, BaseURL: a.cfg.BaseURL, Version: cli.Version,

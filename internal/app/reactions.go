@@ -21,19 +21,22 @@ import (
 func (a *App) reactions() []ledger.Consumer {
 	return []ledger.Consumer{
 		consumer("paging", table{
-			"alert.opened":              on(a.alertOpened),
-			"incident.declared":         on(a.incidentDeclared),
-			"ladder.step_run":           on(a.stepRun),
-			"page.acknowledged":         on(a.pageAcknowledged),
-			"page.refused":              on(a.pageRefused),
-			"delivery.failed":           on(a.deliveryFailed),
-			"incident.acknowledged":     on(a.incidentAcknowledged),
-			"incident.severity_changed": on(a.severityChanged),
-			"incident.cancelled":        on(a.incidentEnded),
-			"incident.merged":           on(a.incidentEnded),
-			"incident.closed":           on(a.incidentEnded),
-			"incident.reopened":         on(a.incidentReopened),
-			"incident.phase_changed":    on(a.phaseChanged),
+			"alert.opened":                     on(a.alertOpened),
+			"incident.declared":                on(a.incidentDeclared),
+			"ladder.step_run":                  on(a.stepRun),
+			"page.acknowledged":                on(a.pageAcknowledged),
+			"page.refused":                     on(a.pageRefused),
+			"delivery.failed":                  on(a.deliveryFailed),
+			"incident.acknowledged":            on(a.incidentAcknowledged),
+			"incident.severity_changed":        on(a.severityChanged),
+			"incident.cancelled":               on(a.incidentEnded),
+			"incident.merged":                  on(a.incidentEnded),
+			"incident.closed":                  on(a.incidentEnded),
+			"incident.reopened":                on(a.incidentReopened),
+			"incident.phase_changed":           on(a.phaseChanged),
+			"incident.renamed":                 on(a.incidentChanged),
+			"incident.confidentiality_changed": on(a.incidentChanged),
+			"ladder.exhausted":                 on(a.ladderExhausted),
 		}),
 		consumer("incident", table{
 			"alert.resolved": on(a.alertResolved),
@@ -216,10 +219,50 @@ func (a *App) incidentAcknowledged(ctx context.Context, f ledger.Fact, b inciden
 
 // A rising severity reaches the running escalation; sev4 that rises starts one.
 func (a *App) severityChanged(ctx context.Context, f ledger.Fact, b incident.SeverityChanged) error {
+	if err := a.incidentChanged(ctx, f, struct{}{}); err != nil {
+		return err
+	}
 	if b.From == incident.Unassessed && b.Source != incident.SourceAssessed && b.Source != incident.SourceOverride {
 		return nil
 	}
 	return a.Oncall.Raise(ctx, f.Incident, string(b.To))
+}
+
+// What open pages say follows the incident: its severity, title and who may know.
+func (a *App) incidentChanged(ctx context.Context, f ledger.Fact, _ struct{}) error {
+	i, err := a.Incident.Get(ctx, f.Incident)
+	if err != nil {
+		return err
+	}
+	return a.Notify.IncidentChanged(ctx, i.ID, string(i.Severity), i.Title, i.Confidential)
+}
+
+// When nobody answers, management hears of it and so does the last-resort contact:
+// the end of an escalation is never silence.
+func (a *App) ladderExhausted(ctx context.Context, f ledger.Fact, _ oncall.LadderExhausted) error {
+	i, err := a.Incident.Get(ctx, f.Incident)
+	if err != nil || i.Exercise {
+		return err
+	}
+	people, err := ports{a}.Appointed(ctx, kit.RoleManagement, f.RecordedAt)
+	if err != nil {
+		return err
+	}
+	n := notify.Notice{
+		Template: "nobody", People: people, Incident: i.ID, Ref: i.Ref(), Severity: string(i.Severity), Urgent: true, Confidential: i.Confidential,
+		Args: map[string]any{"title": i.Title},
+	}
+	if _, err := a.Notify.Notice(ctx, n); err != nil {
+		return err
+	}
+	o, err := a.Identity.Organisation(ctx)
+	if err != nil || o.LastResort == nil || o.LastResort.Email == "" {
+		return err
+	}
+	n.Template, n.People = "last_resort", nil
+	n.Addresses = []notify.Address{{Kind: "email", To: o.LastResort.Email, Name: o.LastResort.Name, Language: o.Languages[0], Timezone: o.Timezone}}
+	_, err = a.Notify.Notice(ctx, n)
+	return err
 }
 
 // An ended incident pages nobody any more.

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -65,7 +66,9 @@ func typography(s string) (wrong []string) {
 				wrong = append(wrong, "no U+202F before "+string(c))
 			}
 		case ':':
-			if !(digit(at(i-1)) && digit(at(i+1))) && at(i-1) != '\u00a0' {
+			// In schedule:ID and https:// the colon belongs to a name, not to a sentence.
+			inName := unicode.IsLetter(at(i-1)) && (unicode.IsLetter(at(i+1)) || at(i+1) == '/')
+			if !inName && !(digit(at(i-1)) && digit(at(i+1))) && at(i-1) != '\u00a0' {
 				wrong = append(wrong, "no U+00A0 before :")
 			}
 		case '«':
