@@ -259,8 +259,12 @@ func (a *App) ladderExhausted(ctx context.Context, f ledger.Fact, _ oncall.Ladde
 	if err != nil || o.LastResort == nil || o.LastResort.Email == "" {
 		return err
 	}
+	lang := "en"
+	if len(o.Languages) > 0 {
+		lang = o.Languages[0]
+	}
 	n.Template, n.People = "last_resort", nil
-	n.Addresses = []notify.Address{{Kind: "email", To: o.LastResort.Email, Name: o.LastResort.Name, Language: o.Languages[0], Timezone: o.Timezone}}
+	n.Addresses = []notify.Address{{Kind: "email", To: o.LastResort.Email, Name: o.LastResort.Name, Language: lang, Timezone: o.Timezone}}
 	_, err = a.Notify.Notice(ctx, n)
 	return err
 }
