@@ -69,6 +69,13 @@ func (s *server) onlyOnce(w http.ResponseWriter, r *http.Request, next http.Hand
 		s.problem(r.Context(), err).write(w)
 		return
 	}
+	if err == nil && strings.HasSuffix(r.URL.Path, "/erase") {
+		// What was erased must leave the file of SQLite, which it does outside of a
+		// transaction alone.
+		if err := d.Checkpoint(r.Context()); err != nil {
+			s.Log.WarnContext(r.Context(), "api: checkpoint after an erasure", "error", err)
+		}
+	}
 	rec.send(w)
 }
 

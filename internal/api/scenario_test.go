@@ -189,7 +189,7 @@ func TestRest(t *testing.T) {
 			call{as: "manager", method: "GET", path: "/ledger/consistency?from=2", status: 200, has: []string{`"from":2`}},
 			call{as: "manager", method: "GET", path: "/ledger/consistency?from=2&to=9999", status: 422, code: "invalid"},
 			call{as: "manager", method: "POST", path: "/ledger/facts/2/erase", body: `{"reason":"x"}`, status: 403, code: "forbidden"},
-			call{as: "admin", method: "POST", path: "/ledger/facts/2/erase", body: `{"reason":"wrong person"}`, status: 200, has: []string{`"erased":true`, `"body":null`}, facts: []string{"body.erased"}},
+			call{as: "admin", method: "POST", path: "/ledger/facts/2/erase", body: `{"reason":"wrong person"}`, header: map[string]string{"Idempotency-Key": "e"}, status: 200, has: []string{`"erased":true`, `"body":null`}, facts: []string{"body.erased"}},
 		)
 		r := b.do(call{as: "viewer", method: "POST", path: "/tokens", body: `{"name":"mine","role":"viewer"}`})
 		if r.status != 201 && r.status != 403 {
