@@ -41,7 +41,7 @@ func (s *server) incidentDo(q *req) error {
 		return err
 	}
 	a := Act{
-		Do: do, Text: q.form("text"), Reason: q.form("reason"), Person: q.form("person"), Into: strings.ToUpper(q.form("into")),
+		Do: do, Text: firstOf(q.form("text"), q.form("briefing")), Reason: q.form("reason"), Person: firstOf(q.form("person"), q.form("to")), Into: strings.ToUpper(q.form("into")),
 		Phase: q.form("phase"), Severity: q.form("severity"), ID: q.form("id"), Role: kit.Role(q.form("role")), At: when,
 		Title: q.form("title"), Services: q.form("services"),
 	}

@@ -241,9 +241,11 @@ func (s *server) actionDo(q *req) error {
 		_, err = s.Incident.ChangeAction(q.ctx, a.Ref(), incident.ActionEdit{Text: &words, Owner: &owner, Due: &due, Method: &method, Reason: q.form("reason")})
 	case "cancel":
 		state := "cancelled"
-		_, err = s.Incident.ChangeAction(q.ctx, a.Ref(), incident.ActionEdit{State: &state, Reason: q.form("reason")})
+		_, err = s.Incident.ChangeAction(q.ctx, a.Ref(), incident.ActionEdit{State: &state, Reason: q.form("cancel_reason")})
+		err = renamed(err, "reason", "cancel_reason")
 	case "done":
 		_, err = s.Incident.FinishAction(q.ctx, a.Ref(), q.form("evidence"))
+		err = renamed(err, "text", "evidence")
 	case "check":
 		_, err = s.Incident.CheckAction(q.ctx, a.Ref(), q.form("result"), q.form("result_text"))
 	default:
@@ -314,4 +316,18 @@ func answerWord(ctx context.Context, question, answer string) string {
 		return t(ctx, "web.unknown")
 	}
 	return t(ctx, "web.assess."+question+"."+answer)
+}
+
+// renamed puts an error at the field of the form, where a page has several of the
+// same kind.
+func renamed(err error, from, to string) error {
+	if e := kit.AsError(err); e != nil {
+		for n := range e.Fields {
+			if e.Fields[n].Path == from {
+				e.Fields[n].Path = to
+			}
+		}
+		return e
+	}
+	return nil
 }

@@ -391,3 +391,40 @@ func TestEveryWord(t *testing.T) {
 		}
 	}
 }
+
+func TestHandoverAndErrorsAtTheirPlace(t *testing.T) {
+	h := open(t)
+	h.signIn()
+	h.post("/settings/people/new", "id", "bob", "name", "Bob Stone", "email", "bob@example.com", "access", "responder")
+	at := h.post("/incidents/new", "title", "Slow")
+	h.post(at+"/do/offer", "role", "commander", "to", "bob", "briefing", "Take it, please")
+	contains(t, h.get(at), "handing over to Bob Stone")
+	res, body := h.do("POST", at+"/do/cancel", url.Values{"reason": {""}})
+	if res.StatusCode != 422 {
+		t.Errorf("cancelled without a reason: %d", res.StatusCode)
+	}
+	contains(t, body, `href="#f-reason"`, `id="f-reason"`)
+	h.post(at+"/actions", "text", "Do it")
+	_, body = h.do("POST", at+"/actions/ACT-1/done", url.Values{"evidence": {""}})
+	contains(t, body, `href="#f-evidence"`, `id="f-evidence"`)
+	_, body = h.do("POST", at+"/actions/ACT-1/cancel", url.Values{"cancel_reason": {""}})
+	contains(t, body, `href="#f-cancel_reason"`)
+
+	// A confidential incident does not exist for those who need not know.
+	h.post(at+"/do/confidential", "reason", "a person is concerned")
+	h.post("/settings/people/new", "id", "eve", "name", "Eve Viewer", "email", "eve@example.com", "access", "admin")
+	_, body = h.do("POST", "/settings/people/eve/link", url.Values{})
+	link := regexp.MustCompile(`http://tocsin.example(/login/[^<]+)</code>`).FindStringSubmatch(body)
+	h.post("/logout")
+	h.post(link[1])
+	for _, path := range []string{at, at + "/review", at + "/report/json"} {
+		if res, _ := h.do("GET", path, nil); res.StatusCode != 404 {
+			t.Errorf("%s: %d", path, res.StatusCode)
+		}
+	}
+	for _, path := range []string{"/", "/incidents", "/actions", "/reviews", "/search?q=Slow", "/settings/journal"} {
+		if body := h.get(path); strings.Contains(body, "INC-1") || strings.Contains(problem(body), "Take it, please") || strings.Contains(body, "ACT-1") {
+			t.Errorf("%s tells of the confidential incident", path)
+		}
+	}
+}
