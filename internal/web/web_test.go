@@ -1,7 +1,9 @@
 package web_test
 
 import (
+	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"math"
 	"net/http"
@@ -16,6 +18,8 @@ import (
 
 	"tocsin/internal/alert"
 	"tocsin/internal/i18n"
+	"tocsin/internal/incident"
+	"tocsin/internal/kit"
 	"tocsin/internal/notify"
 )
 
@@ -425,6 +429,44 @@ func TestHandoverAndErrorsAtTheirPlace(t *testing.T) {
 	for _, path := range []string{"/", "/incidents", "/actions", "/reviews", "/search?q=Slow", "/settings/journal"} {
 		if body := h.get(path); strings.Contains(body, "INC-1") || strings.Contains(problem(body), "Take it, please") || strings.Contains(body, "ACT-1") {
 			t.Errorf("%s tells of the confidential incident", path)
+		}
+	}
+}
+
+// TestLiveTellsTopicsOnly holds the stream to names of what changed, without those
+// of incidents that the reader may not know of.
+func TestLiveTellsTopicsOnly(t *testing.T) {
+	h := open(t)
+	h.signIn()
+	ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
+	defer stop()
+	r, err := http.NewRequestWithContext(ctx, "GET", h.server.URL+"/live", nil)
+	h.ok(err)
+	res, err := h.client.Do(r)
+	h.ok(err)
+	defer func() { _ = res.Body.Close() }()
+	in := bufio.NewScanner(res.Body)
+	next := func(prefix string) string {
+		for in.Scan() {
+			if s, ok := strings.CutPrefix(in.Text(), prefix); ok {
+				return s
+			}
+		}
+		t.Fatalf("the stream ended: %v", in.Err())
+		return ""
+	}
+	next("data: ")
+	hidden, err := h.incident.Declare(kit.WithActor(context.Background(), kit.System(kit.ViaIngest)), incident.Declaration{Title: "Hidden", Confidential: true, Exercise: true, OnlyPerson: "nobody"})
+	h.ok(err)
+	open, err := h.incident.Declare(kit.WithActor(context.Background(), kit.System(kit.ViaIngest)), incident.Declaration{Title: "Open"})
+	h.ok(err)
+	for {
+		topics := next("data: ")
+		if strings.Contains(topics, hidden.ID) {
+			t.Errorf("the stream names the hidden incident: %s", topics)
+		}
+		if strings.Contains(topics, "i-"+open.ID) {
+			return
 		}
 	}
 }
