@@ -175,8 +175,10 @@ func (l *live) insertArgs(dst []any) []any {
 }
 
 func (l *live) updateArgs() []any {
-	return []any{l.ID, string(l.State), string(l.Severity), l.Title, l.annotations, l.Link, l.Count, kit.Micros(l.LastAt), kit.Micros(l.EndsAt),
-		l.endsByTimeout, l.AcknowledgedBy, kit.Micros(l.AcknowledgedAt), kit.Micros(l.ResolvedAt), l.How, l.Route, string(l.Then), l.Reason, l.GroupKey, l.Incident}
+	return []any{
+		l.ID, string(l.State), string(l.Severity), l.Title, l.annotations, l.Link, l.Count, kit.Micros(l.LastAt), kit.Micros(l.EndsAt),
+		l.endsByTimeout, l.AcknowledgedBy, kit.Micros(l.AcknowledgedAt), kit.Micros(l.ResolvedAt), l.How, l.Route, string(l.Then), l.Reason, l.GroupKey, l.Incident,
+	}
 }
 
 // save writes alerts: those that were there first, so that a resolved one leaves

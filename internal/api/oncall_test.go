@@ -29,13 +29,17 @@ func TestOnCall(t *testing.T) {
 		b.run(
 			call{as: "viewer", method: "GET", path: "/on-call/now", status: 200, has: []string{`"schedule":"primary"`, `"role":"primary"`, `"reachable":true`, `"next":{"person":{"id":"`}},
 			call{as: "viewer", method: "GET", path: "/on-call/schedules", status: 200, has: []string{`"shift":"1w"`}},
-			call{as: "viewer", method: "GET", path: "/on-call/schedules/primary?from=2026-11-23T08:00:00Z&to=2026-12-07T08:00:00Z", status: 200,
-				has: []string{`"from":"2026-11-23T08:00:00.000Z"`, `"to":"2026-12-07T08:00:00.000Z"`, `"kind":"rotation"`, `"total":2`}},
+			call{
+				as: "viewer", method: "GET", path: "/on-call/schedules/primary?from=2026-11-23T08:00:00Z&to=2026-12-07T08:00:00Z", status: 200,
+				has: []string{`"from":"2026-11-23T08:00:00.000Z"`, `"to":"2026-12-07T08:00:00.000Z"`, `"kind":"rotation"`, `"total":2`},
+			},
 			call{as: "viewer", method: "GET", path: "/on-call/schedules/primary?at=2026-12-01T00:00:00%2B01:00", status: 200, has: []string{`"total":1`}},
 			call{as: "viewer", method: "GET", path: "/on-call/schedules/none", status: 404, code: "not_found"},
 			call{as: "viewer", method: "GET", path: "/on-call/schedules/primary.ics", status: 200, has: []string{"BEGIN:VCALENDAR"}},
-			call{as: "manager", method: "POST", path: "/on-call/overrides", body: `{"schedule":"primary","person":"vera","from":"2026-11-24T10:00:00+01:00","to":"2026-11-24T18:00:00+01:00"}`,
-				status: 201, has: []string{`"from":"2026-11-24T09:00:00.000Z"`}, facts: []string{"override.created"}},
+			call{
+				as: "manager", method: "POST", path: "/on-call/overrides", body: `{"schedule":"primary","person":"vera","from":"2026-11-24T10:00:00+01:00","to":"2026-11-24T18:00:00+01:00"}`,
+				status: 201, has: []string{`"from":"2026-11-24T09:00:00.000Z"`}, facts: []string{"override.created"},
+			},
 			call{as: "viewer", method: "POST", path: "/on-call/overrides", body: `{"schedule":"primary","person":"vera","from":"2026-11-24T10:00:00+01:00"}`, status: 422, code: "invalid", has: []string{"to"}},
 			call{as: "viewer", method: "GET", path: "/on-call/gaps?days=7", status: 200},
 			call{as: "viewer", method: "GET", path: "/policies", status: 200, has: []string{`"id":"default"`}},

@@ -14,11 +14,15 @@ import (
 func TestIncident(t *testing.T) {
 	each(t, func(_ *testing.T, b *bundle) {
 		b.run(
-			call{as: "responder", method: "POST", path: "/incidents", body: `{"title":"Payments fail","services":["payments"]}`, status: 201,
+			call{
+				as: "responder", method: "POST", path: "/incidents", body: `{"title":"Payments fail","services":["payments"]}`, status: 201,
 				has:   []string{`"ref":"INC-1"`, `"severity":null`, `"phase":"detection"`, `"declared_at":"2026-11-23T09:00:00.123Z"`, `"occurred_at":null`, `"web":"https://tocsin.example/incidents/INC-1"`},
-				facts: []string{"incident.declared"}},
-			call{as: "viewer", method: "POST", path: "/incidents", body: `{"title":"Slow","impact":"degraded","exercise":true}`, status: 201,
-				has: []string{`"severity":"sev3"`, `"severity_source":"declared"`}, facts: []string{"incident.declared", "incident.severity_changed"}},
+				facts: []string{"incident.declared"},
+			},
+			call{
+				as: "viewer", method: "POST", path: "/incidents", body: `{"title":"Slow","impact":"degraded","exercise":true}`, status: 201,
+				has: []string{`"severity":"sev3"`, `"severity_source":"declared"`}, facts: []string{"incident.declared", "incident.severity_changed"},
+			},
 			call{as: "viewer", method: "GET", path: "/incidents/inc-1", status: 200, has: []string{`"title":"Payments fail"`}},
 			call{as: "viewer", method: "GET", path: "/incidents", status: 200, has: []string{`"total":1`, `"total_is_minimum":false`, `"next_cursor":null`}},
 			call{as: "viewer", method: "GET", path: "/incidents?exercises=true&limit=1", status: 200, has: []string{`"total":2`, `"ref":"INC-2"`}, hasNot: []string{`"next_cursor":null`}},
@@ -27,21 +31,29 @@ func TestIncident(t *testing.T) {
 			call{as: "viewer", method: "GET", path: "/incidents?cursor=xx", status: 422, code: "invalid"},
 			call{as: "viewer", method: "GET", path: "/incidents/INC-99", status: 404, code: "not_found"},
 			call{as: "viewer", method: "POST", path: "/incidents/1/acknowledge", status: 403, code: "forbidden", has: []string{"Ana Lopez"}},
-			call{as: "responder", method: "POST", path: "/incidents/1/acknowledge", status: 200, has: []string{`"phase":"assessment"`},
-				facts: []string{"incident.acknowledged", "incident.phase_changed"}},
+			call{
+				as: "responder", method: "POST", path: "/incidents/1/acknowledge", status: 200, has: []string{`"phase":"assessment"`},
+				facts: []string{"incident.acknowledged", "incident.phase_changed"},
+			},
 			call{as: "responder", method: "POST", path: "/incidents/INC-1/acknowledge", body: "{}", status: 200},
-			call{as: "responder", method: "POST", path: "/incidents/INC-1/assess?preview=true", body: `{"answers":{"who":"most","what":"main"}}`, status: 200,
-				has: []string{`"preview":{"severity":"sev1"`, `"severity":null`, `"key":"ladder"`}},
-			call{as: "responder", method: "POST", path: "/incidents/INC-1/assess", body: `{"answers":{"who":"some","what":"main","data":"no","trend":"stable","change":"none"}}`,
+			call{
+				as: "responder", method: "POST", path: "/incidents/INC-1/assess?preview=true", body: `{"answers":{"who":"most","what":"main"}}`, status: 200,
+				has: []string{`"preview":{"severity":"sev1"`, `"severity":null`, `"key":"ladder"`},
+			},
+			call{
+				as: "responder", method: "POST", path: "/incidents/INC-1/assess", body: `{"answers":{"who":"some","what":"main","data":"no","trend":"stable","change":"none"}}`,
 				status: 200, has: []string{`"severity":"sev2"`, `"severity_source":"assessed"`, `"decided_by_line":"service"`},
-				facts: []string{"incident.assessed", "incident.severity_changed"}},
+				facts: []string{"incident.assessed", "incident.severity_changed"},
+			},
 			call{as: "responder", method: "POST", path: "/incidents/INC-1/assess", body: `{"answers":{"who":"everyone"}}`, status: 422, code: "invalid", has: []string{`"path":"answers.who"`}},
 			call{as: "responder", method: "POST", path: "/incidents/INC-1/phase", body: `{"to":"containment"}`, status: 200, facts: []string{"incident.phase_changed"}},
 			call{as: "responder", method: "POST", path: "/incidents/INC-1/phase", body: `{"to":"nowhere"}`, status: 422, code: "invalid"},
 			call{as: "viewer", method: "POST", path: "/incidents/INC-1/notes", body: `{"text":"Saw it","happened_at":"2026-11-23T09:30:00+01:00"}`, status: 200, facts: []string{"incident.noted"}},
 			call{as: "viewer", method: "POST", path: "/incidents/INC-1/notes", body: `{"text":""}`, status: 422, code: "invalid", has: []string{`"path":"text"`}},
-			call{as: "responder", method: "POST", path: "/incidents/INC-1/roles", body: `{"role":"commander","person":"paul"}`, status: 200,
-				has: []string{`"commander":"paul"`}, facts: []string{"incident.role_assigned"}},
+			call{
+				as: "responder", method: "POST", path: "/incidents/INC-1/roles", body: `{"role":"commander","person":"paul"}`, status: 200,
+				has: []string{`"commander":"paul"`}, facts: []string{"incident.role_assigned"},
+			},
 			call{as: "responder", method: "POST", path: "/incidents/INC-1/tasks", body: `{"text":"Restart","owner":"paul"}`, status: 200, facts: []string{"task.created"}},
 			call{as: "viewer", method: "GET", path: "/incidents/INC-1/tasks", status: 200, has: []string{`"text":"Restart"`, `"due":null`}},
 			call{as: "responder", method: "POST", path: "/incidents/INC-1/impact", body: `{"customers":12,"from":null}`, status: 200, facts: []string{"impact.recorded"}},
@@ -66,16 +78,22 @@ func TestReviewAndActions(t *testing.T) {
 		b.run(
 			call{as: "manager", method: "POST", path: "/incidents", body: `{"title":"Payments fail","severity":"sev3"}`, status: 201, facts: []string{"incident.declared", "incident.severity_changed"}},
 			call{as: "manager", method: "POST", path: "/incidents/1/phase", body: `{"to":"review"}`, status: 422, code: "invalid", has: []string{`"path":"reason"`}},
-			call{as: "manager", method: "POST", path: "/incidents/1/phase", body: `{"to":"review","reason":"short"}`, status: 200, has: []string{`"phase":"review"`},
-				facts: []string{"incident.acknowledged", "incident.phase_changed", "review.created"}},
+			call{
+				as: "manager", method: "POST", path: "/incidents/1/phase", body: `{"to":"review","reason":"short"}`, status: 200, has: []string{`"phase":"review"`},
+				facts: []string{"incident.acknowledged", "incident.phase_changed", "review.created"},
+			},
 			call{as: "manager", method: "POST", path: "/incidents/1/phase", body: `{"to":"closed"}`, status: 409, code: "conflict", has: []string{`"reason":"review_not_approved"`}},
 			call{as: "viewer", method: "GET", path: "/incidents/1/review", status: 200, has: []string{`"state":"draft"`, `"incident":"INC-1"`}},
 			call{as: "viewer", method: "PUT", path: "/incidents/1/review", body: `{"went_well":"All"}`, status: 403, code: "forbidden"},
-			call{as: "manager", method: "PUT", path: "/incidents/1/review", body: `{"summary":{"en":"It broke"},"factors":[{"text":"Disk full","kind":"root","category":"technology"}],"went_well":"Fast"}`,
-				status: 200, has: []string{`"Disk full"`}, facts: []string{"review.changed"}},
+			call{
+				as: "manager", method: "PUT", path: "/incidents/1/review", body: `{"summary":{"en":"It broke"},"factors":[{"text":"Disk full","kind":"root","category":"technology"}],"went_well":"Fast"}`,
+				status: 200, has: []string{`"Disk full"`}, facts: []string{"review.changed"},
+			},
 			call{as: "manager", method: "POST", path: "/incidents/1/review/approve", status: 422, code: "invalid"},
-			call{as: "manager", method: "POST", path: "/actions", body: `{"incident":"INC-1","text":"Watch the disk","owner":"paul","due":"2026-12-04"}`, status: 201,
-				has: []string{`"ref":"ACT-1"`, `"type":"corrective"`, `"origin":{"kind":"incident","ref":"INC-1"}`}, facts: []string{"action.created"}},
+			call{
+				as: "manager", method: "POST", path: "/actions", body: `{"incident":"INC-1","text":"Watch the disk","owner":"paul","due":"2026-12-04"}`, status: 201,
+				has: []string{`"ref":"ACT-1"`, `"type":"corrective"`, `"origin":{"kind":"incident","ref":"INC-1"}`}, facts: []string{"action.created"},
+			},
 			call{as: "manager", method: "POST", path: "/incidents/1/review/submit", status: 200, has: []string{`"state":"in_review"`}, facts: []string{"review.submitted"}},
 			call{as: "viewer", method: "GET", path: "/reviews?state=in_review", status: 200, has: []string{`"total":1`, `"title":"Payments fail"`}},
 			call{as: "manager", method: "POST", path: "/incidents/1/review/approve", status: 200, has: []string{`"state":"approved"`}, facts: []string{"review.approved"}},
@@ -132,8 +150,10 @@ func TestAlertsAndSources(t *testing.T) {
 			call{as: "viewer", method: "GET", path: "/alerts?source=prometheus", status: 200, has: []string{id, `"state":"open"`, `"incident":null`, `"labels":{`}},
 			call{as: "viewer", method: "GET", path: "/alerts?state=resolved", status: 200, has: []string{`"items":[]`}},
 			call{name: "resolve by viewer", as: "viewer", method: "POST", path: "/alerts/" + id + "/resolve", status: 403, code: "forbidden"},
-			call{name: "declare", as: "responder", method: "POST", path: "/alerts/" + id + "/declare", body: `{"severity":null}`, status: 201,
-				has: []string{`"ref":"INC-1"`, `"services":["payments"]`}, facts: []string{"incident.declared", "alert.attached"}},
+			call{
+				name: "declare", as: "responder", method: "POST", path: "/alerts/" + id + "/declare", body: `{"severity":null}`, status: 201,
+				has: []string{`"ref":"INC-1"`, `"services":["payments"]`}, facts: []string{"incident.declared", "alert.attached"},
+			},
 			call{name: "named", as: "viewer", method: "GET", path: "/alerts/" + id, status: 200, has: []string{`"incident":"INC-1"`}},
 			call{name: "of the incident", as: "viewer", method: "GET", path: "/alerts?incident=INC-1", status: 200, has: []string{id}},
 			call{name: "detach", as: "responder", method: "POST", path: "/alerts/" + id + "/detach", status: 200, has: []string{`"incident":null`}, facts: []string{"alert.detached"}},
@@ -146,8 +166,10 @@ func TestAlertsAndSources(t *testing.T) {
 			call{as: "viewer", method: "GET", path: "/sources", status: 200, has: []string{`"id":"pd"`}, hasNot: []string{`"key"`}},
 			call{as: "manager", method: "DELETE", path: "/sources/pd", status: 204, facts: []string{"source.removed"}},
 			call{as: "manager", method: "POST", path: "/routes/test", status: 422, code: "invalid", body: `{"routes":[{"when":"alert.severity ==","then":"record"}],"alert":{"title":"x"}}`},
-			call{as: "manager", method: "POST", path: "/routes/test", body: `{"routes":[{"id":"all","when":"alert.severity == \"info\"","then":"record"}],"alert":{"title":"x","severity":"info"}}`,
-				header: map[string]string{"Idempotency-Key": "try"}, status: 200, has: []string{`"route":"all"`, `"then":"record"`}},
+			call{
+				as: "manager", method: "POST", path: "/routes/test", body: `{"routes":[{"id":"all","when":"alert.severity == \"info\"","then":"record"}],"alert":{"title":"x","severity":"info"}}`,
+				header: map[string]string{"Idempotency-Key": "try"}, status: 200, has: []string{`"route":"all"`, `"then":"record"`},
+			},
 			call{as: "viewer", method: "GET", path: "/routes", status: 200, hasNot: []string{`"all"`}},
 			call{as: "viewer", method: "POST", path: "/routes/test", body: `{"alert":{"title":"x"}}`, status: 200, has: []string{`"then":"incident"`}},
 		)
@@ -157,8 +179,10 @@ func TestAlertsAndSources(t *testing.T) {
 func TestRest(t *testing.T) {
 	each(t, func(t *testing.T, b *bundle) {
 		b.run(
-			call{as: "responder", method: "POST", path: "/changes", body: `{"service":"payments","version_to":"1.4","at":"2026-11-23T08:50:00+00:00"}`, status: 201,
-				has: []string{`"ref":"CHG-1"`, `"summary":"payments 1.4"`, `"at":"2026-11-23T08:50:00.000Z"`}, facts: []string{"change.recorded"}},
+			call{
+				as: "responder", method: "POST", path: "/changes", body: `{"service":"payments","version_to":"1.4","at":"2026-11-23T08:50:00+00:00"}`, status: 201,
+				has: []string{`"ref":"CHG-1"`, `"summary":"payments 1.4"`, `"at":"2026-11-23T08:50:00.000Z"`}, facts: []string{"change.recorded"},
+			},
 			call{as: "responder", method: "POST", path: "/changes", status: 422, code: "invalid", has: []string{`"path":"summary"`}},
 			call{as: "viewer", method: "GET", path: "/changes?service=payments", status: 200, has: []string{`"total":1`}},
 			call{as: "viewer", method: "GET", path: "/changes/chg-1", status: 200},
@@ -173,8 +197,10 @@ func TestRest(t *testing.T) {
 			call{as: "manager", method: "GET", path: "/parameters", status: 200, has: []string{`"name":"P.still"`}},
 			call{as: "viewer", method: "GET", path: "/parameters", status: 403, code: "forbidden"},
 			call{as: "admin", method: "PUT", path: "/parameters/P.nothing", body: `{"value":"5m"}`, status: 404, code: "not_found"},
-			call{as: "admin", method: "POST", path: "/apply?dry_run=true", body: "apiVersion: tocsin/v1\n", header: map[string]string{"Content-Type": "application/yaml"}, status: 200,
-				has: []string{"22 bytes, dry true", `"dry_run":true`}},
+			call{
+				as: "admin", method: "POST", path: "/apply?dry_run=true", body: "apiVersion: tocsin/v1\n", header: map[string]string{"Content-Type": "application/yaml"}, status: 200,
+				has: []string{"22 bytes, dry true", `"dry_run":true`},
+			},
 			call{as: "admin", method: "GET", path: "/export/config", status: 200, has: []string{"apiVersion: tocsin/v1"}},
 			call{as: "viewer", method: "GET", path: "/schema/organisation.json", status: 200, has: []string{"draft/2020-12"}},
 			call{as: "viewer", method: "GET", path: "/services", status: 200, has: []string{`"items":[]`}},
@@ -239,10 +265,14 @@ func TestWhoMayEnter(t *testing.T) {
 		b.session = kit.Actor{Kind: kit.ActorPerson, ID: "paul", Name: "Paul Roy", Access: kit.AccessResponder}
 		b.run(
 			call{name: "cookie", method: "GET", path: "/me", header: cookie, status: 200, has: []string{`"kind":"person"`, `"email":"paul@example.com"`}},
-			call{name: "cookie from elsewhere", method: "POST", path: "/incidents", body: `{"title":"x"}`, status: 403, code: "forbidden",
-				header: map[string]string{"Cookie": "session=yes", "Sec-Fetch-Site": "cross-site"}},
-			call{name: "cookie from here", method: "POST", path: "/incidents", body: `{"title":"x"}`, status: 201,
-				header: map[string]string{"Cookie": "session=yes", "Sec-Fetch-Site": "same-origin"}, facts: []string{"incident.declared"}},
+			call{
+				name: "cookie from elsewhere", method: "POST", path: "/incidents", body: `{"title":"x"}`, status: 403, code: "forbidden",
+				header: map[string]string{"Cookie": "session=yes", "Sec-Fetch-Site": "cross-site"},
+			},
+			call{
+				name: "cookie from here", method: "POST", path: "/incidents", body: `{"title":"x"}`, status: 201,
+				header: map[string]string{"Cookie": "session=yes", "Sec-Fetch-Site": "same-origin"}, facts: []string{"incident.declared"},
+			},
 		)
 		if r := b.do(call{method: "GET", path: "/incidents"}); r.header.Get("WWW-Authenticate") == "" {
 			t.Error("401 without WWW-Authenticate")
@@ -275,8 +305,10 @@ func TestBadInput(t *testing.T) {
 			post("charset", `{"title":"x"}`, 415, "unsupported", m{"Content-Type": "application/json; charset=latin1"}),
 			post("too large", `{"title":"`+strings.Repeat("x", 1<<20)+`"}`, 413, "too_large", nil),
 			post("key too long", `{"title":"x"}`, 422, "invalid", m{"Idempotency-Key": strings.Repeat("k", 256)}),
-			call{name: "fine", as: "admin", method: "POST", path: "/incidents", body: `{"title":"Éteint","occurred_at":"2026-11-23T09:30:00+01:00","severity":null}`,
-				header: m{"Content-Type": "application/json; charset=UTF-8"}, status: 201, has: []string{`"occurred_at":"2026-11-23T08:30:00.000Z"`, "Éteint"}, facts: []string{"incident.declared"}},
+			call{
+				name: "fine", as: "admin", method: "POST", path: "/incidents", body: `{"title":"Éteint","occurred_at":"2026-11-23T09:30:00+01:00","severity":null}`,
+				header: m{"Content-Type": "application/json; charset=UTF-8"}, status: 201, has: []string{`"occurred_at":"2026-11-23T08:30:00.000Z"`, "Éteint"}, facts: []string{"incident.declared"},
+			},
 			call{name: "bad seq", as: "admin", method: "GET", path: "/ledger/proof/x", status: 422, code: "invalid"},
 		)
 	})
@@ -298,8 +330,10 @@ func TestVersions(t *testing.T) {
 			call{name: "any version", as: "responder", method: "PATCH", path: "/incidents/1", body: `{"summary":"C"}`, header: map[string]string{"If-Match": "*"}, status: 200, facts: []string{"incident.renamed"}},
 		)
 		now := b.do(call{as: "responder", method: "GET", path: "/incidents/1"})
-		b.run(call{name: "command at the version", as: "responder", method: "POST", path: "/incidents/1/acknowledge", status: 200,
-			header: map[string]string{"If-Match": now.header.Get("ETag")}, facts: []string{"incident.acknowledged", "incident.phase_changed"}})
+		b.run(call{
+			name: "command at the version", as: "responder", method: "POST", path: "/incidents/1/acknowledge", status: 200,
+			header: map[string]string{"If-Match": now.header.Get("ETag")}, facts: []string{"incident.acknowledged", "incident.phase_changed"},
+		})
 	})
 }
 

@@ -23,7 +23,6 @@ import (
 	"tocsin/internal/ledger"
 	"tocsin/internal/notify"
 	"tocsin/internal/oncall"
-	"tocsin/internal/timeline"
 	"tocsin/internal/web"
 )
 
@@ -174,8 +173,8 @@ func (a *App) Handler() http.Handler {
 	mux.Handle("/in/", in)
 	mux.Handle("/v2/", in)
 	mux.Handle("/api/", api.New(api.Deps{
-		Ledger: a.ledger, Identity: a.Identity, Incident: a.Incident, Alert: a.Alert, Change: a.Change, Oncall: a.Oncall,
-		Apply: a.Apply, Export: a.Export, Report: a.dossiers.Report, Log: a.cfg.Log, BaseURL: a.cfg.BaseURL, Version: cli.Version,
+		Ledger: a.ledger, Identity: a.Identity, Incident: a.Incident, Alert: a.Alert, Change: a.Change, Oncall: a.Oncall, Notify: a.Notify, Services: a.Continuity,
+		Session: a.session, Apply: a.Apply, Export: a.Export, Report: a.dossiers.Report, Log: a.cfg.Log, BaseURL: a.cfg.BaseURL, Version: cli.Version,
 	}))
 	a.mountPractice(mux)
 	mux.Handle("/", web.New(web.Deps{
@@ -183,6 +182,19 @@ func (a *App) Handler() http.Handler {
 		Service: a.Continuity, Dossier: a.dossiers, Ready: a.ready, Clock: a.cfg.Clock, Log: a.cfg.Log, BaseURL: a.cfg.BaseURL, Version: cli.Version,
 	}))
 	return mux
+}
+
+// session gives who holds the session cookie of a request.
+func (a *App) session(r *http.Request) (kit.Actor, error) {
+	c, err := r.Cookie(sessionCookie)
+	if err != nil {
+		return kit.Actor{}, nil
+	}
+	actor, _, err := a.Identity.Session(r.Context(), c.Value)
+	if kit.CodeOf(err) == kit.CodeUnauthenticated {
+		return kit.Actor{}, nil
+	}
+	return actor, err
 }
 
 // names gives the names of people by id, for timelines and records.
@@ -197,17 +209,6 @@ func (a *App) names(ctx context.Context) (func(kind, id string) string, error) {
 		}
 		return ""
 	}, nil
-}
-
-// sentence puts a fact into words in both languages.
-func sentence(f ledger.Fact, names map[string]string) kit.Text {
-	name := func(kind, id string) string {
-		if kind == "person" {
-			return names[id]
-		}
-		return ""
-	}
-	return kit.Text{FR: timeline.Sentence("fr", &f, name), EN: timeline.Sentence("en", &f, name)}
 }
 
 // AsSystem acts as the product itself, for the command line on the machine.

@@ -175,8 +175,13 @@ func (a *App) mailList(w http.ResponseWriter, r *http.Request) {
 		to  *string
 		key string
 	}{
-		{&p.Title, "demo.mail.title"}, {&p.Intro, "demo.mail.intro"}, {&p.RehearseLabel, "demo.rehearsal.button"}, {&p.RehearseHint, "demo.rehearsal.hint"},
-		{&p.Back, "demo.mail.product"}, {&p.Again, "demo.mail.again"}, {&p.Empty, "demo.mail.empty"},
+		{&p.Title, "demo.mail.title"},
+		{&p.Intro, "demo.mail.intro"},
+		{&p.RehearseLabel, "demo.rehearsal.button"},
+		{&p.RehearseHint, "demo.rehearsal.hint"},
+		{&p.Back, "demo.mail.product"},
+		{&p.Again, "demo.mail.again"},
+		{&p.Empty, "demo.mail.empty"},
 	} {
 		*t.to = i18n.T(lang, t.key, nil)
 	}

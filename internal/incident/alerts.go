@@ -49,6 +49,16 @@ func (s *Service) FromAlert(ctx context.Context, a AlertOpened) (Outcome, error)
 	var out Outcome
 	err := s.d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
 		now := tx.Now()
+		// An alert whose severity changed may be routed again: it stays where it is.
+		var links []alertRow
+		if err := tx.NewSelect().Model(&links).Where("alert = ? AND open", a.Alert).Scan(ctx); err != nil {
+			return db.MapError(err)
+		}
+		if len(links) > 0 {
+			i, err := s.find(ctx, links[0].Incident, nil)
+			out = Outcome{Incident: i, Joined: true}
+			return err
+		}
 		last, err := s.lastOfGroup(ctx, tx, a.Route, a.GroupKey)
 		if err != nil {
 			return err

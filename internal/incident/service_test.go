@@ -43,7 +43,7 @@ func (house) Limit(_ context.Context, name string) (time.Duration, error) {
 	return map[string]time.Duration{"P.assess": 30 * time.Minute, "P.review.high": 240 * time.Hour, "P.review.low": 480 * time.Hour, "P.effect": 720 * time.Hour}[name], nil
 }
 func (house) Levels(context.Context) (incident.Overrides, error) { return nil, nil }
-func (house) Zone(context.Context) (*time.Location, error) { return time.LoadLocation("Europe/Paris") }
+func (house) Zone(context.Context) (*time.Location, error)       { return time.LoadLocation("Europe/Paris") }
 
 func person(id string, roles ...kit.Role) context.Context {
 	return kit.WithActor(context.Background(), kit.Actor{Kind: kit.ActorPerson, ID: id, Name: strings.ToUpper(id), Via: kit.ViaWeb, Access: kit.AccessResponder, Appointments: roles})
@@ -204,6 +204,9 @@ func TestAlertsJoinOneIncident(t *testing.T) {
 		second := must(b.s.FromAlert(rule, alert(2, "payments")))(t)
 		if !second.Joined || second.Pages || second.Incident.ID != first.Incident.ID {
 			t.Fatalf("%+v", second)
+		}
+		if again := must(b.s.FromAlert(rule, alert(2, "payments")))(t); !again.Joined || again.Incident.OpenAlerts != 2 {
+			t.Fatalf("the same alert twice: %+v", again.Incident)
 		}
 		worse := alert(3, "database")
 		worse.Severity = incident.Sev1

@@ -50,7 +50,8 @@ func build(t testing.TB, d *db.DB, o ingest.Options) *house {
 	h.ctx = kit.WithActor(context.Background(), kit.System(kit.ViaApply))
 	for _, s := range []alert.SourceDef{
 		{ID: "prometheus", Kind: "alertmanager", Service: "payments", Key: amKey},
-		{ID: "pd", Kind: "pagerduty", Service: "payments", Key: pdKey}, {ID: "pd2", Kind: "pagerduty", Key: pdTwo},
+		{ID: "pd", Kind: "pagerduty", Service: "payments", Key: pdKey},
+		{ID: "pd2", Kind: "pagerduty", Key: pdTwo},
 	} {
 		if _, err := h.alerts.CreateSource(h.ctx, s); err != nil {
 			t.Fatal(err)
