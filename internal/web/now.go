@@ -98,7 +98,8 @@ func (s *server) waiting(q *req, b *board) error {
 	if err != nil {
 		return err
 	}
-	b.pages = pages.Items
+	// One answer is for all pages of an incident: the latest stands for them.
+	b.pages = firstPer(pages.Items, func(p notify.Page) string { return p.Incident + p.Ref })
 	offers, err := s.Incident.OfferedTo(q.ctx, q.actor.ID)
 	if err != nil {
 		return err
@@ -143,7 +144,7 @@ func (s *server) drift(q *req, b *board) error {
 		if err != nil {
 			return err
 		}
-		for _, f := range failed {
+		for _, f := range firstPer(failed, func(d notify.Delivery) string { return d.Recipient.ID + " " + d.Ref }) {
 			b.drift = append(b.drift, warning{key: "failed", name: f.Recipient.Name, href: "/incidents/" + f.Ref, at: f.CreatedAt})
 		}
 	}
@@ -164,6 +165,19 @@ func (s *server) drift(q *req, b *board) error {
 		}
 	}
 	return nil
+}
+
+// firstPer keeps the first of those that have the same key.
+func firstPer[T any](list []T, key func(T) string) []T {
+	seen := map[string]bool{}
+	var out []T
+	for _, x := range list {
+		if k := key(x); !seen[k] {
+			seen[k] = true
+			out = append(out, x)
+		}
+	}
+	return out
 }
 
 func silent(x alert.Source, now time.Time) bool {

@@ -322,3 +322,11 @@ func methodWord(ctx context.Context, kind string) string {
 
 // methodID makes the id of a new contact method; it is unique among a person's own.
 func methodID(kind string) string { return kind + "-" + strings.ToLower(kit.NewID())[24:] }
+
+// causeWord is why a delivery failed: a key of the catalogue, or the provider's own words.
+func causeWord(ctx context.Context, cause string) string {
+	if i18n.Has(cause) {
+		return t(ctx, cause)
+	}
+	return cause
+}

@@ -38,6 +38,9 @@ func TestIncidentWithoutScript(t *testing.T) {
 	h.clock.Advance(time.Minute)
 	h.post(at+"/do/note", "text", "Looking at the <b>database</b>")
 	body := h.get(at)
+	if strings.Contains(body, "channel.error") {
+		t.Error("a key instead of the cause of a failed delivery")
+	}
 	contains(t, body, "Looking at the &lt;b&gt;database&lt;/b&gt;")
 	contains(t, h.get(at+"/assess?show=1&who=some&what=slower&data=no&trend=stable&change=none"), "SEV3", "Confirm SEV3")
 	h.post(at+"/assess", "who", "most", "what", "workaround", "data", "unknown", "trend", "stable", "change", "none")
@@ -224,7 +227,10 @@ func TestEveryLinkLeadsSomewhere(t *testing.T) {
 			h.ok(err)
 			_, err = h.alert.Ingest(h.ana(), []alert.Signal{{Source: "prom", DedupKey: "k", Action: alert.Trigger, Title: "Disk full", Severity: alert.Critical}})
 			h.ok(err)
-			h.notify.open = []notify.Page{{ID: "p1", Ref: "INC-1", Title: "Payments fail", Severity: "sev1", OpenedAt: h.clock.Now()}}
+			h.notify.open = []notify.Page{{ID: "p1", Ref: "INC-1", Title: "Payments fail", Severity: "sev1", OpenedAt: h.clock.Now()}, {ID: "p0", Ref: "INC-1", Title: "Payments fail", Severity: "sev1", OpenedAt: h.clock.Now()}}
+			if strings.Contains(h.get("/"), "/pages/p0/") {
+				t.Error("two rows for the pages of one incident")
+			}
 			h.notify.methods = []notify.Method{{ID: "m1", Kind: "email", To: "ana@example.com"}}
 			seen := map[string]bool{}
 			todo := []string{"/", "/search?q=INC-1", "/search?q=disk", "/settings/journal?verify=1", "/on-call/policies?simulate=1&policy=default&severity=sev1", "/incidents/INC-1/assess?show=1", "/live-nothing"}
