@@ -93,9 +93,9 @@ func (s incidents) Get(ctx context.Context, ref string) (Incident, error) {
 		return Incident{}, err
 	}
 	out := Incident{
-		IncidentRow: incidentRow(names, i), ID: i.ID, Kind: string(i.Kind), Summary: i.Summary, Personal: string(i.PersonalData),
-		Version: i.Version, Occurred: i.OccurredAt, Acknowledged: i.AcknowledgedAt, Contained: i.ContainedAt, Restored: i.RestoredAt,
-		Computed: string(i.Computed), Detected: i.DetectedAt,
+		IncidentRow: incidentRow(names, i), ID: i.ID, Summary: i.Summary,
+		Occurred: i.OccurredAt, Acknowledged: i.AcknowledgedAt, Contained: i.ContainedAt, Restored: i.RestoredAt,
+		Detected: i.DetectedAt,
 	}
 	me := kit.ActorFrom(ctx)
 	for _, r := range []kit.Role{kit.RoleCommander, kit.RolePrimary, kit.RoleSecondary, kit.RoleCommunications} {

@@ -133,7 +133,7 @@ func (s *server) saveRoles(q *req) error {
 	return q.done("/settings/people", q.t("web.saved"))
 }
 
-func (q *req) person2(id string) identity.Person {
+func (q *req) personFrom(id string) identity.Person {
 	return identity.Person{
 		ID: id, Name: q.form("name"), Email: q.form("email"), Access: kit.Access(q.form("access")), Language: q.form("language"), Timezone: q.form("timezone"),
 	}
@@ -150,7 +150,7 @@ func (s *server) personForm(q *req, p identity.Person, fresh bool, failed error)
 }
 
 func (s *server) addPerson(q *req) error {
-	p := q.person2(q.form("id"))
+	p := q.personFrom(q.form("id"))
 	if err := s.Identity.AddPerson(q.ctx, p); err != nil {
 		return s.personForm(q, p, true, err)
 	}
@@ -170,7 +170,7 @@ func (s *server) savePerson(q *req) error {
 	if err != nil {
 		return err
 	}
-	p := q.person2(old.ID)
+	p := q.personFrom(old.ID)
 	p.Slack, p.Leave, p.Suspended = old.Slack, old.Leave, old.Suspended && q.form("active") == ""
 	if p.Version, err = strconv.ParseInt(q.form("version"), 10, 64); err != nil {
 		return kit.Invalid("error.invalid")

@@ -1,0 +1,138 @@
+package web
+
+import (
+	"time"
+
+	"tocsin/internal/kit"
+	"tocsin/internal/notify"
+)
+
+// Person is somebody as a page shows them.
+type Person struct{ ID, Name string }
+
+// IncidentRow is an incident in a list.
+type IncidentRow struct {
+	Ref, Title, Severity, Phase, Status string
+	Commander                           Person
+	Services                            []string
+	Declared, Closed, Recovered         time.Time
+	Exercise, Confidential              bool
+	Answered                            bool
+}
+
+// IncidentFilter narrows the list; empty fields do not.
+type IncidentFilter struct {
+	Status, Severity, Phase, Service, Kind, Q string
+	// Active leaves out those in review.
+	PersonalData, Active bool
+	From, To             time.Time
+}
+
+// Line is one line of a timeline, already in the reader's language.
+type Line struct {
+	ID                 string
+	Happened, Recorded time.Time
+	Kind, Actor, Words string
+	Starred            bool
+	// Corrected is what a later line says it should have said.
+	Corrected string
+}
+
+// Task is a piece of work inside an incident.
+type Task struct {
+	ID, Title string
+	Assignee  Person
+	Due       time.Time
+	Done      bool
+}
+
+// Held is a role in an incident and who holds or is offered it.
+type Held struct {
+	Role    kit.Role
+	Person  Person
+	Offered Person
+	// Offer is the id of the hand-over that waits.
+	Offer string
+}
+
+// Assessment is the five answers.
+type Assessment struct {
+	Who, What, Data, Trend, Change string
+	DataKinds                      []string
+	People                         string
+}
+
+// Result is what an assessment would give: the level, the line that decides it
+// (service, data or spread) and the consequences.
+type Result struct {
+	Severity, Because string
+	// Will is what confirming adds, Wont what it withdraws.
+	Will, Wont []Duty
+}
+
+// Duty is one thing that a response level asks for: its name and how long after.
+type Duty struct {
+	Key   string
+	After time.Duration
+}
+
+// ChangeRow is a change of a service just before an incident.
+type ChangeRow struct {
+	Ref, Summary, Service string
+	At                    time.Time
+}
+
+// Incident is the whole of one incident as its page shows it.
+type Incident struct {
+	IncidentRow
+	ID, Summary                      string
+	Occurred, Detected, Acknowledged time.Time
+	Contained, Restored              time.Time
+	Skipped                          []string
+	// Held are the roles the reader holds in it.
+	Held       []kit.Role
+	Roles      []Held
+	Tasks      []Task
+	Alerts     []AlertRow
+	Changes    []ChangeRow
+	Deliveries []notify.Delivery
+	Answers    Assessment
+	// NextPage tells who is paged next, while nobody has answered.
+	NextPage   string
+	NextPageAt time.Time
+	MergedInto string
+	// Proposes is "restored" or "reopen" when the record proposes it.
+	Proposes string
+}
+
+// AlertRow is an alert in a list.
+type AlertRow struct {
+	ID, Title, State, Severity, Service, Source string
+	First, Last                                 time.Time
+	Count                                       int64
+	// Incident is the internal id of the incident it belongs to, Ref its reference.
+	Incident, Ref string
+}
+
+// Declare is the declaration form.
+type Declare struct {
+	Title, Impact string
+	Data          bool
+	Exercise      bool
+	Confidential  bool
+	Service       string
+	Alert         string
+}
+
+// Act is one command on an incident; which fields count depends on Do.
+type Act struct {
+	// Do is acknowledge, note, task, task_done, phase, close, offer, take, accept,
+	// decline, cancel, merge, reopen, confidential, public or edit.
+	Do                         string
+	Text, Reason, Person, Into string
+	Title, Services            string
+	Phase, Severity, ID        string
+	Role                       kit.Role
+	At                         time.Time
+	Answers                    map[string]string
+}
