@@ -94,7 +94,7 @@ func (s *Service) answer(ctx context.Context, tx *db.Tx, bundleID, person string
 		return kit.NotFound("page", bundleID)
 	}
 	// Two people who press at the same instant meet at this lock.
-	all, err := s.pages(ctx, `incident IN (?) ORDER BY id`+s.forUpdate(), bun.In(keys(incidents)))
+	all, err := s.pages(ctx, `incident IN (?) ORDER BY id`+s.forUpdate(), bun.List(keys(incidents)))
 	if err != nil {
 		return err
 	}

@@ -70,7 +70,7 @@ func (s *Service) viewDeliveries(ctx context.Context, ds []row) ([]Delivery, err
 		delivery string
 		a        Attempt
 	}
-	rows, err := s.d.Read(ctx).QueryContext(ctx, `SELECT delivery, at, state, error FROM delivery_attempt WHERE delivery IN (?) ORDER BY delivery, n`, bun.In(ids))
+	rows, err := s.d.Read(ctx).QueryContext(ctx, `SELECT delivery, at, state, error FROM delivery_attempt WHERE delivery IN (?) ORDER BY delivery, n`, bun.List(ids))
 	list, err := collect(rows, err, func(r scanner) (x att, err error) {
 		var at int64
 		err = r.Scan(&x.delivery, &at, &x.a.State, &x.a.Error)
@@ -184,7 +184,7 @@ func (s *Service) hidden(ctx context.Context, incidents []string) (map[string]bo
 		return out, err
 	}
 	rows, err := s.d.Read(ctx).QueryContext(ctx, `SELECT DISTINCT incident FROM page WHERE confidential AND incident IN (?)
-		AND NOT EXISTS (SELECT 1 FROM page o WHERE o.incident = page.incident AND o.person = ?)`, bun.In(keys(want)), a.ID)
+		AND NOT EXISTS (SELECT 1 FROM page o WHERE o.incident = page.incident AND o.person = ?)`, bun.List(keys(want)), a.ID)
 	list, err := collect(rows, err, func(r scanner) (id string, err error) { err = r.Scan(&id); return id, err })
 	for _, i := range list {
 		out[i] = true

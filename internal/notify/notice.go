@@ -200,7 +200,7 @@ func (s *Service) Notices(ctx context.Context, incident string) ([]NoticeView, e
 	for i := range list {
 		ids[i], at[list[i].ID] = list[i].ID, i
 	}
-	seen, err := s.d.Read(ctx).QueryContext(ctx, `SELECT notice, person, seen_at FROM notice_person WHERE notice IN (?)`, bun.In(ids))
+	seen, err := s.d.Read(ctx).QueryContext(ctx, `SELECT notice, person, seen_at FROM notice_person WHERE notice IN (?)`, bun.List(ids))
 	_, err = collect(seen, err, func(r scanner) (struct{}, error) {
 		var n, p string
 		var t int64

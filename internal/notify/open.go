@@ -350,7 +350,7 @@ func (s *Service) closeBundles(ctx context.Context, tx *db.Tx, ids []string) err
 	}
 	var closed []string
 	rows, err := tx.QueryContext(ctx, `UPDATE bundle SET is_open = FALSE WHERE id IN (?) AND NOT EXISTS
-		(SELECT 1 FROM page p WHERE p.bundle = bundle.id AND p.state = 'open') RETURNING id`, bun.In(ids))
+		(SELECT 1 FROM page p WHERE p.bundle = bundle.id AND p.state = 'open') RETURNING id`, bun.List(ids))
 	closed, err = collect(rows, err, func(r scanner) (id string, err error) { err = r.Scan(&id); return id, err })
 	if err != nil || len(closed) == 0 {
 		return err
@@ -360,7 +360,7 @@ func (s *Service) closeBundles(ctx context.Context, tx *db.Tx, ids []string) err
 			return err
 		}
 	}
-	waiting, err := s.deliveries(ctx, `bundle IN (?) AND state = 'pending' ORDER BY id`, bun.In(closed))
+	waiting, err := s.deliveries(ctx, `bundle IN (?) AND state = 'pending' ORDER BY id`, bun.List(closed))
 	if err != nil {
 		return err
 	}

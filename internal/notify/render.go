@@ -201,7 +201,7 @@ func (s *Service) head(ctx context.Context, d *row, lines []line) ([]Page, error
 	for _, l := range lines {
 		ids[l.page] = true
 	}
-	ps, err := s.pages(ctx, `id IN (?) ORDER BY id`, bun.In(keys(ids)))
+	ps, err := s.pages(ctx, `id IN (?) ORDER BY id`, bun.List(keys(ids)))
 	slices.SortStableFunc(ps, func(a, b Page) int {
 		ra, rb := rank(a.Severity), rank(b.Severity)
 		if a.State != PageIsOpen {

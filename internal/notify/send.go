@@ -23,7 +23,7 @@ func (s *Service) claimed(ctx context.Context, tx *db.Tx, rows []due.Row) error 
 		ids[i] = r.Key
 		lost[r.Key] = r.LeaseLost
 	}
-	ds, err := s.deliveries(ctx, `id IN (?) ORDER BY due_at, id`, bun.In(ids))
+	ds, err := s.deliveries(ctx, `id IN (?) ORDER BY due_at, id`, bun.List(ids))
 	if err != nil {
 		return err
 	}
@@ -39,7 +39,7 @@ func (s *Service) claimed(ctx context.Context, tx *db.Tx, rows []due.Row) error 
 	}
 	if len(wanted) > 0 && s.d.Dialect() == db.PostgreSQL {
 		// Only what is read behind the lock counts.
-		if ds, err = s.deliveries(ctx, `id IN (?) ORDER BY due_at, id`, bun.In(ids)); err != nil {
+		if ds, err = s.deliveries(ctx, `id IN (?) ORDER BY due_at, id`, bun.List(ids)); err != nil {
 			return err
 		}
 	}

@@ -130,7 +130,7 @@ func (s *Service) lockBundles(ctx context.Context, tx *db.Tx, ids []string) (map
 	if len(ids) == 0 {
 		return out, nil
 	}
-	rows, err := tx.QueryContext(ctx, `SELECT id, person, subject, opened_at, last_n, is_open FROM bundle WHERE id IN (?) ORDER BY id`+s.forUpdate(), bun.In(ids))
+	rows, err := tx.QueryContext(ctx, `SELECT id, person, subject, opened_at, last_n, is_open FROM bundle WHERE id IN (?) ORDER BY id`+s.forUpdate(), bun.List(ids))
 	list, err := collect(rows, err, scanBundle)
 	for i := range list {
 		out[list[i].id] = &list[i]
@@ -198,7 +198,7 @@ func (s *Service) put(ctx context.Context, tx *db.Tx, d *row, at time.Time) erro
 
 // storedMethods gives the methods of people as stored, without the default.
 func (s *Service) storedMethods(ctx context.Context, people []string) (map[string][]Method, error) {
-	rows, err := s.d.Read(ctx).QueryContext(ctx, `SELECT person, id, kind, addr, verified_at, tested_at, disabled FROM contact_method WHERE person IN (?) ORDER BY person, position`, bun.In(people))
+	rows, err := s.d.Read(ctx).QueryContext(ctx, `SELECT person, id, kind, addr, verified_at, tested_at, disabled FROM contact_method WHERE person IN (?) ORDER BY person, position`, bun.List(people))
 	type pm struct {
 		person string
 		m      Method
@@ -217,7 +217,7 @@ func (s *Service) storedMethods(ctx context.Context, people []string) (map[strin
 }
 
 func (s *Service) storedRules(ctx context.Context, people []string) (map[string][]Rule, error) {
-	rows, err := s.d.Read(ctx).QueryContext(ctx, `SELECT person, after_us, method, severities FROM personal_rule WHERE person IN (?) ORDER BY person, position`, bun.In(people))
+	rows, err := s.d.Read(ctx).QueryContext(ctx, `SELECT person, after_us, method, severities FROM personal_rule WHERE person IN (?) ORDER BY person, position`, bun.List(people))
 	type pr struct {
 		person string
 		r      Rule
@@ -239,7 +239,7 @@ func (s *Service) storedRules(ctx context.Context, people []string) (map[string]
 }
 
 func (s *Service) storedQuiet(ctx context.Context, people []string) (map[string]QuietHours, error) {
-	rows, err := s.d.Read(ctx).QueryContext(ctx, `SELECT person, from_local, to_local, timezone FROM quiet_hours WHERE person IN (?)`, bun.In(people))
+	rows, err := s.d.Read(ctx).QueryContext(ctx, `SELECT person, from_local, to_local, timezone FROM quiet_hours WHERE person IN (?)`, bun.List(people))
 	type pq struct {
 		person string
 		q      QuietHours
