@@ -24,7 +24,7 @@ lint: ## gofumpt, vet, staticcheck
 	go tool staticcheck ./...
 
 generate: ## the pages' Go code from their templates
-	go tool templ generate
+	go tool templ generate -path internal/web
 
 bench: ## the benchmarks, as ratios to the machine's own limits in the same run
 	TOCSIN_TEST_FSYNC=1 go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./...
