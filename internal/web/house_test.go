@@ -95,6 +95,7 @@ func (duty) Reachable(_ context.Context, people []string) (map[string]bool, erro
 	}
 	return out, nil
 }
+
 func (duty) Methods(context.Context, string, string) ([]oncall.Method, error) {
 	return []oncall.Method{{Method: "email"}}, nil
 }
@@ -150,6 +151,7 @@ func (p *pager) SaveMethod(_ context.Context, _ string, m notify.Method) error {
 	p.methods = append(p.methods, m)
 	return nil
 }
+
 func (p *pager) RemoveMethod(context.Context, string, string) error     { p.methods = nil; return nil }
 func (*pager) SendTest(context.Context, string, string) (string, error) { return "d2", nil }
 func (*pager) Failed(context.Context) ([]notify.Delivery, error)        { return nil, nil }

@@ -326,18 +326,49 @@ func TestColours(t *testing.T) {
 			t.Fatalf("%s: %d tokens", name, len(v))
 		}
 		for _, p := range [][2]string{
-			{"text", "bg"}, {"text", "surface-1"}, {"text", "surface-2"}, {"text-muted", "bg"}, {"text-muted", "surface-1"}, {"text-muted", "surface-2"},
-			{"link", "bg"}, {"link", "surface-1"}, {"on-primary", "primary"}, {"on-danger", "danger"}, {"ok", "ok-bg"}, {"warn", "warn-bg"}, {"bad", "bad-bg"},
-			{"info", "info-bg"}, {"bad", "bg"}, {"text", "ok-bg"}, {"text", "warn-bg"}, {"text", "bad-bg"}, {"text", "info-bg"},
-			{"sev1", "sev1-bg"}, {"sev2", "sev2-bg"}, {"sev3", "sev3-bg"}, {"sev4", "sev4-bg"}, {"sev0", "sev0-bg"},
+			{"text", "bg"},
+			{"text", "surface-1"},
+			{"text", "surface-2"},
+			{"text-muted", "bg"},
+			{"text-muted", "surface-1"},
+			{"text-muted", "surface-2"},
+			{"link", "bg"},
+			{"link", "surface-1"},
+			{"on-primary", "primary"},
+			{"on-danger", "danger"},
+			{"ok", "ok-bg"},
+			{"warn", "warn-bg"},
+			{"bad", "bad-bg"},
+			{"info", "info-bg"},
+			{"bad", "bg"},
+			{"text", "ok-bg"},
+			{"text", "warn-bg"},
+			{"text", "bad-bg"},
+			{"text", "info-bg"},
+			{"sev1", "sev1-bg"},
+			{"sev2", "sev2-bg"},
+			{"sev3", "sev3-bg"},
+			{"sev4", "sev4-bg"},
+			{"sev0", "sev0-bg"},
 		} {
 			if c := contrast(v[p[0]], v[p[1]]); c < 4.5 {
 				t.Errorf("%s: %s on %s %.2f", name, p[0], p[1], c)
 			}
 		}
 		for _, p := range [][2]string{
-			{"control", "bg"}, {"control", "surface-1"}, {"focus", "bg"}, {"focus", "surface-2"}, {"phase-1", "bg"}, {"phase-2", "bg"}, {"phase-3", "bg"}, {"phase-4", "bg"}, {"phase-5", "bg"},
-			{"sev2-edge", "bg"}, {"sev3-edge", "bg"}, {"sev4-edge", "bg"}, {"sev0-edge", "bg"},
+			{"control", "bg"},
+			{"control", "surface-1"},
+			{"focus", "bg"},
+			{"focus", "surface-2"},
+			{"phase-1", "bg"},
+			{"phase-2", "bg"},
+			{"phase-3", "bg"},
+			{"phase-4", "bg"},
+			{"phase-5", "bg"},
+			{"sev2-edge", "bg"},
+			{"sev3-edge", "bg"},
+			{"sev4-edge", "bg"},
+			{"sev0-edge", "bg"},
 		} {
 			if c := contrast(v[p[0]], v[p[1]]); c < 3 {
 				t.Errorf("%s: %s beside %s %.2f", name, p[0], p[1], c)
