@@ -4,7 +4,6 @@ import (
 	"context"
 	"html/template"
 	"net/http"
-	"net/url"
 	"regexp"
 	"strings"
 
@@ -12,6 +11,7 @@ import (
 	"tocsin/internal/i18n"
 	"tocsin/internal/incident"
 	"tocsin/internal/kit"
+	"tocsin/internal/web"
 )
 
 // viewerPolicy lets a page of the viewer load the two style sheets, send its form
@@ -21,10 +21,8 @@ const viewerPolicy = "default-src 'none'; style-src 'self'; base-uri 'none'; for
 // sessionCookie is the cookie by which the pages know who is signed in.
 const sessionCookie = "tocsin_session"
 
-// mountPractice adds what a first look needs beside the pages: the rehearsal, and
-// in a demo the viewer of its messages.
+// mountPractice adds the viewer of a demo's messages.
 func (a *App) mountPractice(mux *http.ServeMux) {
-	mux.Handle("POST /rehearse", http.NewCrossOriginProtection().Handler(http.HandlerFunc(a.rehearse)))
 	if !a.cfg.Demo {
 		return
 	}
@@ -48,35 +46,6 @@ func (a *App) Rehearse(ctx context.Context) (*incident.Incident, error) {
 	})
 }
 
-func (a *App) rehearse(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Security-Policy", viewerPolicy)
-	w.Header().Set("Cache-Control", "no-store")
-	c, err := r.Cookie(sessionCookie)
-	if err != nil {
-		http.Redirect(w, r, "/login", http.StatusSeeOther)
-		return
-	}
-	actor, _, err := a.Identity.Session(r.Context(), c.Value)
-	if kit.CodeOf(err) == kit.CodeUnauthenticated {
-		http.Redirect(w, r, "/login", http.StatusSeeOther)
-		return
-	}
-	if actor.Language == "" {
-		actor.Language = language(r)
-	}
-	var i *incident.Incident
-	if err == nil {
-		i, err = a.Rehearse(kit.WithActor(r.Context(), actor))
-	}
-	if err != nil {
-		a.cfg.Log.Error("rehearsal", "err", err)
-		message, _ := i18n.Error(language(r), err)
-		http.Error(w, message, http.StatusInternalServerError)
-		return
-	}
-	http.Redirect(w, r, "/incidents/"+url.PathEscape(i.Ref()), http.StatusSeeOther)
-}
-
 func language(r *http.Request) string {
 	if c, err := r.Cookie("tocsin_lang"); err == nil && (c.Value == "fr" || c.Value == "en") {
 		return c.Value
@@ -90,8 +59,8 @@ var viewer = template.Must(template.New("viewer").Parse(`{{define "head"}}<!doct
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{{.Title}}</title>
-<link rel="stylesheet" href="/static/tokens.css">
-<link rel="stylesheet" href="/static/app.css">
+<link rel="stylesheet" href="{{.Tokens}}">
+<link rel="stylesheet" href="{{.Style}}">
 </head>
 <body>
 <main class="stack">
@@ -130,6 +99,12 @@ type viewerPage struct {
 	viewerMail
 	Parts []viewerPart
 }
+
+// Tokens and Style are the addresses of the style sheets.
+func (viewerPage) Tokens() string { return web.Static("tokens.css") }
+
+// Style is the address of the pages' style sheet.
+func (viewerPage) Style() string { return web.Static("app.css") }
 
 type viewerMail struct{ ID, Subject, To, At, Machine string }
 

@@ -15,6 +15,7 @@ import (
 
 // board is what the page Now shows.
 type board struct {
+	practice  bool
 	pages     []notify.Page
 	handovers []offered
 	approvals []incident.ReviewItem
@@ -57,7 +58,7 @@ func (s *server) now(q *req) error {
 }
 
 func (s *server) board(q *req) (board, error) {
-	var b board
+	b := board{practice: s.Rehearse != nil}
 	if err := s.waiting(q, &b); err != nil {
 		return b, err
 	}

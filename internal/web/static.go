@@ -60,6 +60,10 @@ func zipped(raw []byte) []byte {
 	return b.Bytes()
 }
 
+// Static gives the address of a style sheet or script by its file name, for pages
+// that are served beside these.
+func Static(name string) string { return static(name) }
+
 func static(name string) string { return assets[name].url }
 
 func serveStatic(w http.ResponseWriter, r *http.Request) {

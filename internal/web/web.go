@@ -39,6 +39,8 @@ type Deps struct {
 	BaseURL string
 	// Version is shown in Settings.
 	Version string
+	// Rehearse declares a practice incident that pages the actor alone; nil offers none.
+	Rehearse func(ctx context.Context) (*incident.Incident, error)
 	// Ready answers nil when all parts work.
 	Ready func(ctx context.Context) error
 }
@@ -65,6 +67,15 @@ func New(d Deps) http.Handler {
 	s.signInRoutes()
 	s.incidentRoutes()
 	s.liveRoutes()
+	if d.Rehearse != nil {
+		s.post("/rehearse", func(q *req) error {
+			i, err := d.Rehearse(q.ctx)
+			if err != nil {
+				return err
+			}
+			return q.redirect("/incidents/" + i.Ref())
+		})
+	}
 	s.ackRoutes()
 	s.nowRoutes()
 	s.alertRoutes()
