@@ -79,6 +79,26 @@ func (Actions) CreateToken(ctx context.Context, o cli.Token) (secret string, err
 	return secret, err
 }
 
+// Apply brings the installation to an organisation file; it makes a new SQLite
+// installation where there is none.
+func (Actions) Apply(ctx context.Context, o cli.Apply, file []byte) ([]kit.Change, error) {
+	a, err := Open(ctx, configOf(o.Place))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = a.Close() }()
+	return a.Apply(kit.WithActor(ctx, kit.System(kit.ViaApply)), file, o.DryRun, o.Prune)
+}
+
+// Export writes the organisation file of an installation.
+func (Actions) Export(ctx context.Context, p cli.Place) (file []byte, err error) {
+	err = moment(ctx, p, func(ctx context.Context, a *App) error {
+		file, err = a.Export(ctx)
+		return err
+	})
+	return file, err
+}
+
 // LoginLink makes a link that signs a person in once.
 func (Actions) LoginLink(ctx context.Context, p cli.Place, person, base string) (link string, err error) {
 	err = moment(ctx, p, func(ctx context.Context, a *App) error {

@@ -78,6 +78,9 @@ func (a *App) Export(ctx context.Context) ([]byte, error) {
 		return nil, err
 	}
 	for _, s := range sources {
+		if s.Kind == "builtin" {
+			continue // the product's own, which no file names
+		}
 		out := orgfile.Source{ID: s.ID, Kind: s.Kind, Service: s.Service}
 		if s.SilentAfter > 0 {
 			d := oncall.Duration(s.SilentAfter)

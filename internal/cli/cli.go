@@ -65,6 +65,14 @@ type Token struct {
 	Life    time.Duration `kong:"-"`
 }
 
+// Apply is the flags of tocsin apply.
+type Apply struct {
+	Place
+	File   string `short:"f" required:"" help:"The organisation file; - for standard input." placeholder:"FILE"`
+	DryRun bool   `name:"dry-run" help:"Only tell what would be done."`
+	Prune  bool   `help:"Retire what is not in the file."`
+}
+
 // Verification is what tocsin verify found.
 type Verification struct {
 	What     string   `json:"what"`
@@ -79,6 +87,10 @@ type Actions interface {
 	Serve(ctx context.Context, o Serve, out io.Writer) error
 	Demo(ctx context.Context, o Demo, out io.Writer) error
 	CreateToken(ctx context.Context, o Token) (secret string, err error)
+	// Apply brings the installation to an organisation file.
+	Apply(ctx context.Context, o Apply, file []byte) ([]kit.Change, error)
+	// Export writes the organisation file of an installation.
+	Export(ctx context.Context, p Place) ([]byte, error)
 	// Verify checks the installation, or the file when it is not empty.
 	Verify(ctx context.Context, p Place, file string) (Verification, error)
 	Backup(ctx context.Context, p Place, to string) (Verification, error)
@@ -98,6 +110,11 @@ type grammar struct {
 	Token struct {
 		Create Token `cmd:"" help:"Make an API token; prints it alone on stdout."`
 	} `cmd:"" help:"API tokens."`
+	Apply  Apply `cmd:"" help:"Bring the installation to an organisation file, all or nothing."`
+	Export struct {
+		Place
+		Config bool `required:"" help:"The organisation file."`
+	} `cmd:"" help:"Write the organisation file."`
 	Verify struct {
 		Place
 		File string `arg:"" optional:"" help:"A backup or a record; the installation when not given."`
@@ -172,6 +189,14 @@ func run(ctx context.Context, command string, g *grammar, do Actions, stdout, st
 			_, err = fmt.Fprintln(stdout, secret)
 		}
 		return err
+	case "apply":
+		return apply(ctx, g, do, stdout, stderr)
+	case "export":
+		file, err := do.Export(ctx, g.Export.Place)
+		if err == nil {
+			_, err = stdout.Write(file)
+		}
+		return err
 	case "verify", "verify <file>":
 		v, err := do.Verify(ctx, g.Verify.Place, g.Verify.File)
 		return verified(v, err, g.JSON, stdout)
@@ -202,6 +227,49 @@ func run(ctx context.Context, command string, g *grammar, do Actions, stdout, st
 		return err
 	}
 	return fmt.Errorf("command %q is not handled", command)
+}
+
+// maxFile is how long an organisation file may be, in bytes.
+const maxFile = 1 << 20
+
+func apply(ctx context.Context, g *grammar, do Actions, stdout, stderr io.Writer) error {
+	in := io.Reader(os.Stdin)
+	if g.Apply.File != "-" {
+		f, err := os.Open(g.Apply.File)
+		if err != nil {
+			return kit.NotFound("file", g.Apply.File)
+		}
+		defer func() { _ = f.Close() }()
+		in = f
+	}
+	file, err := io.ReadAll(io.LimitReader(in, maxFile+1))
+	if err != nil {
+		return err
+	}
+	changes, err := do.Apply(ctx, g.Apply, file)
+	if err != nil {
+		return err
+	}
+	if g.JSON {
+		raw, err := json.MarshalIndent(changes, "", "  ")
+		if err == nil {
+			_, err = fmt.Fprintln(stdout, string(raw))
+		}
+		return err
+	}
+	count := map[string]int{}
+	for _, c := range changes {
+		count[c.Op]++
+		if c.Op != "keep" || c.Detail != "" {
+			_, _ = fmt.Fprintf(stdout, "%-7s %s %s  %s\n", c.Op, c.Section, c.ID, c.Detail)
+		}
+	}
+	done := "applied"
+	if g.Apply.DryRun {
+		done = "nothing written"
+	}
+	_, _ = fmt.Fprintf(stderr, "%d to create, %d to change, %d to remove, %d as they are: %s\n", count["create"], count["change"], count["remove"], count["keep"], done)
+	return nil
 }
 
 // placeOf reads a folder or a database URL.
@@ -284,8 +352,14 @@ func report(err error, stderr io.Writer) int {
 	}
 	message, fields := i18n.Error(lang, err)
 	_, _ = fmt.Fprintln(stderr, "tocsin:", message)
-	for _, f := range fields {
-		_, _ = fmt.Fprintf(stderr, "  %s: %s\n", f.Path, f.Message)
+	for n, f := range fields {
+		line := ""
+		if n < len(ke.Fields) {
+			if at, ok := ke.Fields[n].Args["line"]; ok {
+				line = fmt.Sprintf("line %v: ", at)
+			}
+		}
+		_, _ = fmt.Fprintf(stderr, "  %s%s: %s\n", line, f.Path, f.Message)
 	}
 	if ke.Code == kit.CodeInternal && ke.Err != nil {
 		_, _ = fmt.Fprintln(stderr, "  "+ke.Err.Error())

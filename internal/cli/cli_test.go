@@ -25,6 +25,14 @@ func (r *recorder) CreateToken(_ context.Context, t cli.Token) (string, error) {
 	return "toc_secret", r.err
 }
 
+func (r *recorder) Apply(context.Context, cli.Apply, []byte) ([]kit.Change, error) {
+	return []kit.Change{{Section: "people", ID: "ana", Op: "create"}, {Section: "people", ID: "paul", Op: "keep"}}, r.err
+}
+
+func (r *recorder) Export(context.Context, cli.Place) ([]byte, error) {
+	return []byte("apiVersion: tocsin/v1\n"), r.err
+}
+
 func (r *recorder) Verify(context.Context, cli.Place, string) (cli.Verification, error) {
 	return r.v, r.err
 }
@@ -63,6 +71,10 @@ func TestExitCodesAndOutput(t *testing.T) {
 		{"token", "token create --name ci --role responder --scope incidents:write,alerts:read --expires 30d", recorder{}, 0, "toc_secret\n", ""},
 		{"token without name", "token create --role admin", recorder{}, 2, "", "--name"},
 		{"token with a bad life", "token create --name x --role admin --expires soon", recorder{}, 2, "", "expires"},
+		{"apply", "apply -f cli_test.go", recorder{}, 0, "create  people ana", "1 to create, 0 to change, 0 to remove, 1 as they are: applied"},
+		{"apply what is not there", "apply -f none.yaml", recorder{}, 3, "", "tocsin:"},
+		{"apply a bad file", "apply -f cli_test.go", recorder{err: kit.InvalidField("people[0].id", "error.required", "line", 4)}, 2, "", "line 4: people[0].id"},
+		{"export", "export --config", recorder{}, 0, "apiVersion", ""},
 		{"verify", "verify", recorder{v: cli.Verification{What: "journal", Facts: 12, Root: "7f3c000000a1"}}, 0, "12 entries", ""},
 		{"verify broken", "verify", recorder{v: broken}, 7, "fact 2 was changed", ""},
 		{"not allowed", "backup", recorder{err: kit.Forbidden("backup.make", "admin")}, 4, "", "tocsin:"},
