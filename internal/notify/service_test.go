@@ -129,9 +129,11 @@ func (h *house) idle() {
 	h.must(h.w.Idle(ctx))
 }
 
-// pass lets time go in steps, with everything due done at each.
+// pass lets time go in steps, with everything due done at each, and before the
+// first: a clock that jumps while a message is being sent ends its lease.
 func (h *house) pass(total, step time.Duration) {
 	h.t.Helper()
+	h.idle()
 	for ; total > 0; total -= step {
 		h.clock.Advance(min(step, total))
 		h.idle()
