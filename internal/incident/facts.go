@@ -115,11 +115,12 @@ type (
 		Owner string     `json:"owner,omitempty"`
 		Due   *time.Time `json:"due,omitempty"`
 	}
-	// TaskAssigned is a new owner.
+	// TaskAssigned is a new owner, or a new date.
 	TaskAssigned struct {
-		Text  string `json:"text"`
-		From  string `json:"from,omitempty"`
-		Owner string `json:"owner"`
+		Text  string     `json:"text"`
+		From  string     `json:"from,omitempty"`
+		Owner string     `json:"owner"`
+		Due   *time.Time `json:"due,omitempty"`
 	}
 	// TaskDone ends a task.
 	TaskDone struct {

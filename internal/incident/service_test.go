@@ -136,12 +136,15 @@ func TestFivePhases(t *testing.T) {
 		if task.State != "open" {
 			t.Fatal(task)
 		}
+		due0 := b.clock.Now().Add(time.Hour)
+		must(b.s.ChangeTask(lina, "INC-1", task.ID, incident.TaskChange{Due: &due0}))(t)
+		must(b.s.ChangeTask(lina, "INC-1", task.ID, incident.TaskChange{Due: &due0}))(t)
 		b.clock.Advance(time.Hour)
 		i = must(b.s.Phase(lina, "INC-1", incident.InReview, map[string]any{"normal": "yes"}, ""))(t)
 		if i.RecoveredAt.IsZero() || i.RestoredAt.IsZero() {
 			t.Errorf("%+v", i)
 		}
-		b.want("task.created", "action.created", "incident.phase_changed", "review.created")
+		b.want("task.created", "task.assigned", "action.created", "incident.phase_changed", "review.created")
 		r := must(b.s.Review(lina, "INC-1"))(t)
 		if want := time.Date(2026, 12, 3, 22, 59, 59, 0, time.UTC); !r.Due.Equal(want) || len(r.Actions) != 1 || r.State != incident.ReviewDraft {
 			t.Fatalf("due %s, %+v", r.Due, r)

@@ -96,17 +96,20 @@ func (s *Service) ChangeTask(ctx context.Context, ref, id string, c TaskChange) 
 			return db.NoRows(err, "task", id)
 		}
 		var facts []fact
+		assigned := TaskAssigned{Text: t.Text, From: t.Owner, Owner: t.Owner}
 		if c.Owner != nil && *c.Owner != t.Owner {
 			if *c.Owner != "" {
 				if err := s.validPerson(ctx, "owner", *c.Owner); err != nil {
 					return err
 				}
 			}
-			facts = append(facts, TaskAssigned{Text: t.Text, From: t.Owner, Owner: *c.Owner})
-			t.Owner = *c.Owner
+			assigned.Owner, t.Owner = *c.Owner, *c.Owner
 		}
-		if c.Due != nil {
-			t.DueAt = kit.Micros(*c.Due)
+		if c.Due != nil && kit.Micros(*c.Due) != t.DueAt {
+			assigned.Due, t.DueAt = c.Due, kit.Micros(*c.Due)
+		}
+		if assigned.Owner != assigned.From || assigned.Due != nil {
+			facts = append(facts, assigned)
 		}
 		if c.State != nil && *c.State != t.State {
 			if t.State != "open" {
