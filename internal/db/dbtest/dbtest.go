@@ -176,7 +176,8 @@ func startServer() (string, error) {
 	if bin == "" {
 		return "", fmt.Errorf("initdb is not installed")
 	}
-	dir, err := os.MkdirTemp("", "tocsin-pg-")
+	sweepServers()
+	dir, err := os.MkdirTemp("", fmt.Sprintf("tocsin-pg-%d-", os.Getpid()))
 	if err != nil {
 		return "", err
 	}
@@ -236,6 +237,18 @@ func startServer() (string, error) {
 			return "", fmt.Errorf("postgres did not start: %w", err)
 		}
 		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// sweepServers removes the folders of test processes that are no more: a process
+// cannot remove its own, since its server ends after it.
+func sweepServers() {
+	dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), "tocsin-pg-*-*"))
+	for _, d := range dirs {
+		pid, err := strconv.Atoi(strings.Split(filepath.Base(d), "-")[2])
+		if err == nil && syscall.Kill(pid, 0) == syscall.ESRCH {
+			_ = os.RemoveAll(d)
+		}
 	}
 }
 
