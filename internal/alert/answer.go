@@ -146,6 +146,32 @@ func (s *Service) LiveOf(ctx context.Context, source string) ([]Alert, error) {
 	return s.query(ctx, `WHERE source = ? AND state <> 'resolved' ORDER BY id DESC LIMIT 5000`, source)
 }
 
+// OfSource gives an alert of a source by its internal id, for the sender's own
+// protocol; not found when it is another's.
+func (s *Service) OfSource(ctx context.Context, source, id string) (Alert, error) {
+	rows, err := s.query(ctx, `WHERE id = ? AND source = ?`, id, source)
+	if err == nil && len(rows) == 0 {
+		err = kit.NotFound("alert", id)
+	}
+	if err != nil {
+		return Alert{}, err
+	}
+	return rows[0], nil
+}
+
+// LiveOfKey gives the alert of a source and key that is not resolved, for the
+// sender's own protocol.
+func (s *Service) LiveOfKey(ctx context.Context, source, key string) (Alert, error) {
+	rows, err := s.query(ctx, `WHERE source = ? AND dedup_key = ? AND state <> 'resolved'`, source, key)
+	if err == nil && len(rows) == 0 {
+		err = kit.NotFound("alert", key)
+	}
+	if err != nil {
+		return Alert{}, err
+	}
+	return rows[0], nil
+}
+
 func (s *Service) query(ctx context.Context, tail string, args ...any) ([]Alert, error) {
 	rows, err := s.db.Read(ctx).QueryContext(ctx, `SELECT `+columns+` FROM alert `+tail, args...)
 	if err != nil {

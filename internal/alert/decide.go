@@ -2,6 +2,7 @@ package alert
 
 import (
 	"encoding/json"
+	"maps"
 	"time"
 
 	"tocsin/internal/kit"
@@ -36,6 +37,11 @@ func decide(cur *live, sig *Signal, now time.Time, route func(*Signal) Decision)
 			return nil, nil
 		}
 		return cur, cur.acknowledge("sender", now)
+	case Update:
+		if cur == nil {
+			return nil, nil
+		}
+		return cur, cur.update(sig, now, route)
 	}
 	if cur == nil {
 		return open(sig, now, route(sig))
@@ -71,9 +77,7 @@ func (l *live) opened(d Decision) Opened {
 	}
 }
 
-// repeat takes a further trigger of a live alert. When the sender changes the
-// severity of an alert that nobody was told of, the routes decide anew: what was
-// kept quiet as info must not stay quiet as critical.
+// repeat takes a further trigger of a live alert.
 func (l *live) repeat(sig *Signal, now time.Time, route func(*Signal) Decision) []ledger.Body {
 	l.dirty = true
 	l.Count++
@@ -90,6 +94,35 @@ func (l *live) repeat(sig *Signal, now time.Time, route func(*Signal) Decision) 
 			l.EndsAt, l.endsByTimeout = sig.EndsAt, sig.EndsByTimeout
 		}
 	}
+	return l.rate(sig, route)
+}
+
+// update takes what the sender says anew of a live alert without firing again.
+func (l *live) update(sig *Signal, now time.Time, route func(*Signal) Decision) []ledger.Body {
+	l.dirty = true
+	l.LastAt = now
+	if sig.Title != "" {
+		l.Title = sig.Title
+	}
+	if sig.Link != "" {
+		l.Link = sig.Link
+	}
+	if len(sig.Annotations) > 0 {
+		all := map[string]string{}
+		_ = json.Unmarshal([]byte(l.annotations), &all)
+		maps.Copy(all, sig.Annotations)
+		l.Annotations, l.annotations = all, jsonMap(all)
+	}
+	if sig.Severity == "" {
+		return nil
+	}
+	return l.rate(sig, route)
+}
+
+// rate takes the severity of a further signal. When the sender changes that of an
+// alert that nobody was told of, the routes decide anew: what was kept quiet as
+// info must not stay quiet as critical.
+func (l *live) rate(sig *Signal, route func(*Signal) Decision) []ledger.Body {
 	if sig.Severity == l.Severity {
 		return nil
 	}
@@ -102,7 +135,7 @@ func (l *live) repeat(sig *Signal, now time.Time, route func(*Signal) Decision) 
 		return facts
 	}
 	again := *sig
-	again.Service = l.Service
+	again.Title, again.Service = l.Title, l.Service
 	again.Labels = l.Labels
 	d := route(&again)
 	if d.Then != ThenIncident {

@@ -41,6 +41,9 @@ const (
 	Trigger     Action = "trigger"
 	Acknowledge Action = "acknowledge"
 	Resolve     Action = "resolve"
+	// Update changes the words of a live alert: its title, annotations, link and
+	// severity where they are given. It is not a repeat and never opens an alert.
+	Update Action = "update"
 )
 
 // Then is what a route does with a new alert.

@@ -91,14 +91,20 @@ func check(sig *Signal) error {
 	if utf8.RuneCountInString(sig.DedupKey) > MaxDedupKey {
 		f.Add("dedup_key", "error.too_long", "max", MaxDedupKey)
 	}
-	if sig.Action == Trigger {
+	switch sig.Action {
+	case Trigger:
 		if sig.Title == "" {
 			sig.Title = sig.DedupKey
 		}
 		if !sig.Severity.Valid() {
 			sig.Severity = Error
 		}
-	} else if sig.Action != Resolve && sig.Action != Acknowledge {
+	case Update:
+		if sig.Severity != "" && !sig.Severity.Valid() {
+			f.Add("severity", "alert.error.severity")
+		}
+	case Resolve, Acknowledge:
+	default:
 		f.Add("action", "error.invalid")
 	}
 	if len(sig.Labels) > MaxLabels {

@@ -31,6 +31,8 @@ type Alerts interface {
 	InFlight(n int)
 	LogPayload(source string, p func() alert.Payload)
 	LiveOf(ctx context.Context, source string) ([]alert.Alert, error)
+	LiveOfKey(ctx context.Context, source, key string) (alert.Alert, error)
+	OfSource(ctx context.Context, source, id string) (alert.Alert, error)
 }
 
 // Changes is what the edge needs of package change.
@@ -70,7 +72,8 @@ type handler struct {
 	version string
 	started time.Time
 
-	limits sync.Map // source id → *rate.Limiter
+	limits  sync.Map // source id → *rate.Limiter
+	results ogResults
 }
 
 // Handler serves the protocols under /in/{key}/… and /v2/….
@@ -101,6 +104,7 @@ func Handler(alerts Alerts, changes Changes, o Options) http.Handler {
 	m.HandleFunc("POST "+am+"/webhook/{$}", h.amWebhook)
 	m.HandleFunc("POST /v2/enqueue", h.pdEvent)
 	m.HandleFunc("POST /v2/change/enqueue", h.pdChange)
+	h.opsgenieRoutes(m)
 	return m
 }
 
@@ -172,15 +176,45 @@ func (h *handler) allowed(source string) (int, bool) {
 // ingest hands signals to the writer and waits until they are durable. The
 // sender's going away does not undo what it already sent.
 func (h *handler) ingest(r *http.Request, signals []alert.Signal) error {
+	_, err := h.store(r, signals)
+	return err
+}
+
+// store is ingest for a protocol that tells its sender what became of each signal.
+func (h *handler) store(r *http.Request, signals []alert.Signal) ([]alert.Outcome, error) {
 	ctx := context.WithoutCancel(r.Context())
+	var all []alert.Outcome
 	for len(signals) > 0 {
 		n := min(len(signals), maxChunk)
-		if _, err := h.alerts.Ingest(ctx, signals[:n]); err != nil {
-			return err
+		out, err := h.alerts.Ingest(ctx, signals[:n])
+		if err != nil {
+			return all, err
 		}
 		signals = signals[n:]
+		if all == nil {
+			all = out
+			continue
+		}
+		all = append(all, out...)
 	}
-	return nil
+	return all, nil
+}
+
+// refusal is the status of signals that were not stored, and after how many
+// seconds to send them again.
+func refusal(err error) (status, wait int) {
+	e := kit.AsError(err)
+	switch {
+	case e.Reason == "queue_full":
+		return http.StatusTooManyRequests, max(1, e.RetryAfter)
+	case e.Code == kit.CodeBusy:
+		return http.StatusServiceUnavailable, max(1, e.RetryAfter)
+	case e.Code == kit.CodeInvalid:
+		return http.StatusUnprocessableEntity, 0
+	case e.Code == kit.CodeTooLarge:
+		return http.StatusRequestEntityTooLarge, 0
+	}
+	return http.StatusInternalServerError, 0
 }
 
 // keep logs what came in and how it was read; the key is taken out of it.

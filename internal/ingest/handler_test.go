@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -96,6 +98,43 @@ func (h *house) send(method, path, contentType, body string, header ...string) (
 		h.t.Fatal(err)
 	}
 	return resp, strings.TrimSpace(string(b))
+}
+
+// source adds a source to the house.
+func (h *house) source(d alert.SourceDef) {
+	h.t.Helper()
+	if _, err := h.alerts.CreateSource(h.ctx, d); err != nil {
+		h.t.Fatal(err)
+	}
+	h.seen++
+}
+
+// count is how many facts there are.
+func (h *house) count() int {
+	h.t.Helper()
+	all, err := h.l.Facts(h.ctx, ledger.Filter{})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return len(all)
+}
+
+// captures finds what real tools sent. They stand beside the project; TOCSIN_SHARED
+// names another place.
+func captures(t testing.TB, dir, pattern string) []string {
+	t.Helper()
+	root := os.Getenv("TOCSIN_SHARED")
+	if root == "" {
+		root = filepath.Join("..", "..", "..", "shared")
+	}
+	files, err := filepath.Glob(filepath.Join(root, "testdata", "real", dir, pattern))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) == 0 && dbtest.Required() {
+		t.Fatalf("no captures in %s", dir)
+	}
+	return files
 }
 
 func (h *house) facts(want ...string) {
