@@ -62,3 +62,40 @@ func TestWriteJoins(t *testing.T) {
 		}
 	})
 }
+
+// TestMigrationOfASmallerNumber holds that a migration runs on an installation
+// which has run ones of a greater number.
+func TestMigrationOfASmallerNumber(t *testing.T) {
+	dir, ctx := t.TempDir(), context.Background()
+	open := func() *db.DB {
+		d, err := db.Open(ctx, db.Options{Dir: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	d := open()
+	err := d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+		for _, q := range []string{`DROP TABLE idempotency`, `DELETE FROM goose_db_version WHERE version_id = 600`} {
+			if _, err := tx.Exec(ctx, q); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Open(ctx, db.Options{Dir: dir, NoMigrate: true}); err == nil {
+		t.Error("opened with a migration that has not run")
+	}
+	d = open()
+	defer func() { _ = d.Close() }()
+	var n int
+	if err := d.Read(ctx).QueryRowContext(ctx, `SELECT count(*) FROM idempotency`).Scan(&n); err != nil {
+		t.Errorf("the migration did not run: %v", err)
+	}
+}

@@ -16,7 +16,9 @@ var migrations embed.FS
 
 func (d *DB) migrate(ctx context.Context, refuse bool) error {
 	dialect, folder := goose.DialectSQLite3, "migrations/sqlite"
-	opts := []goose.ProviderOption{goose.WithSlog(d.log), goose.WithVerbose(false)}
+	// Each module numbers its migrations in a range of its own, so that a newer one
+	// may have a smaller number than one that has run.
+	opts := []goose.ProviderOption{goose.WithSlog(d.log), goose.WithVerbose(false), goose.WithAllowOutofOrder(true)}
 	if d.dialect == PostgreSQL {
 		dialect, folder = goose.DialectPostgres, "migrations/postgres"
 		locker, err := lock.NewPostgresSessionLocker()
@@ -40,11 +42,15 @@ func (d *DB) migrate(ctx context.Context, refuse bool) error {
 	if current > target {
 		return fmt.Errorf("the database has schema %d, newer than this program's %d: start a newer tocsin", current, target)
 	}
-	if current == target {
+	pending, err := p.HasPending(ctx)
+	if err != nil {
+		return fmt.Errorf("migrations: %w", MapError(err))
+	}
+	if !pending {
 		return nil
 	}
 	if refuse {
-		return fmt.Errorf("the database has schema %d and this program needs %d: start without --migrate=false to bring it up to date", current, target)
+		return fmt.Errorf("the database has schema %d and lacks migrations up to %d that this program needs: start without --migrate=false to bring it up to date", current, target)
 	}
 	if _, err := p.Up(ctx); err != nil {
 		var pe *goose.PartialError
