@@ -121,12 +121,13 @@ func (s *Service) draftReview(ctx context.Context, tx *db.Tx, i *Incident) ([]fa
 	if err != nil {
 		return nil, err
 	}
-	if ok && (old.State == ReviewDraft || old.State == ReviewInReview) {
-		return nil, nil
-	}
 	due, err := s.reviewDue(ctx, i)
 	if err != nil {
 		return nil, err
+	}
+	if ok && (old.State == ReviewDraft || old.State == ReviewInReview) {
+		old.Due = due
+		return nil, s.putReview(ctx, tx, old)
 	}
 	r := Review{Incident: i.ID, Version: 1, State: ReviewDraft, Due: due}
 	if ok {
@@ -182,21 +183,32 @@ func (s *Service) reviewDue(ctx context.Context, i *Incident) (time.Time, error)
 }
 
 // reviewBackToDraft follows an incident that leaves the review backwards: what is
-// written stays, as a draft.
-func (s *Service) reviewBackToDraft(ctx context.Context, tx *db.Tx, incident string) error {
+// written stays, as a draft; an approved version stays as it was, and a new one
+// goes on from it.
+func (s *Service) reviewBackToDraft(ctx context.Context, tx *db.Tx, incident, reason string) ([]fact, error) {
 	r, ok, err := s.current(ctx, incident)
 	if err != nil || !ok {
-		return err
+		return nil, err
 	}
 	switch r.State {
 	case ReviewInReview:
 		r.State = ReviewDraft
 	case ReviewIsApproved:
-		r.State = ReviewSuperseded
+		if r, err = s.nextVersion(ctx, tx, r); err != nil {
+			return nil, err
+		}
 	default:
-		return nil
+		return nil, nil
 	}
-	return s.putReview(ctx, tx, r)
+	return []fact{ReviewReopened{Version: r.Version, Reason: reason}}, s.putReview(ctx, tx, r)
+}
+
+// nextVersion ends an approved version and gives the draft that goes on from it.
+func (s *Service) nextVersion(ctx context.Context, tx *db.Tx, r Review) (Review, error) {
+	old := r
+	old.State = ReviewSuperseded
+	r.Version, r.State, r.Approver, r.ApprovedAt, r.Exceptions = r.Version+1, ReviewDraft, "", nil, nil
+	return r, s.putReview(ctx, tx, old)
 }
 
 // Review gives the newest version of an incident's review.
@@ -447,12 +459,9 @@ func (s *Service) ReopenReview(ctx context.Context, ref, reason string) (Review,
 		if r.State != ReviewIsApproved {
 			return nil, kit.Conflict("not_approved", "incident.error.review_state", "state", r.State)
 		}
-		old := *r
-		old.State = ReviewSuperseded
-		if err := s.putReview(ctx, tx, old); err != nil {
+		if *r, err = s.nextVersion(ctx, tx, *r); err != nil {
 			return nil, err
 		}
-		r.Version, r.State, r.Approver, r.ApprovedAt, r.Exceptions = r.Version+1, ReviewDraft, "", nil, nil
 		return []fact{ReviewReopened{Version: r.Version, Reason: reason}}, nil
 	})
 }

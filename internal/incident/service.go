@@ -403,9 +403,11 @@ func (s *Service) Phase(ctx context.Context, ref string, to Phase, answers map[s
 			}
 			facts = append(facts, created...)
 		case to.Number() < InReview.Number():
-			if err := s.reviewBackToDraft(ctx, tx, i.ID); err != nil {
+			again, err := s.reviewBackToDraft(ctx, tx, i.ID, reason)
+			if err != nil {
 				return nil, err
 			}
+			facts = append(facts, again...)
 		}
 		return facts, nil
 	})
@@ -463,10 +465,12 @@ func (s *Service) Reopen(ctx context.Context, ref, reason string) (*Incident, er
 		if err != nil {
 			return nil, err
 		}
-		if err := s.reviewBackToDraft(ctx, tx, i.ID); err != nil {
+		facts, err := i.reopen(reason)
+		if err != nil {
 			return nil, err
 		}
-		return i.reopen(reason)
+		again, err := s.reviewBackToDraft(ctx, tx, i.ID, reason)
+		return append(facts, again...), err
 	})
 }
 

@@ -160,11 +160,20 @@ func TestFivePhases(t *testing.T) {
 		due := "2026-12-15"
 		must(b.s.ChangeAction(lina, "ACT-1", incident.ActionEdit{Due: &due}))(t)
 		must(b.s.SubmitReview(lina, "INC-1"))(t)
+		b.want("review.changed", "action.changed", "review.submitted")
+		must(b.s.Phase(lina, "INC-1", incident.Containment, nil, "It fails again"))(t)
+		b.want("incident.phase_changed", "review.reopened")
+		if r = must(b.s.Review(lina, "INC-1"))(t); r.State != incident.ReviewDraft || r.Version != 1 {
+			t.Errorf("the review of an incident that went back: %+v", r)
+		}
+		must(b.s.Phase(lina, "INC-1", incident.InReview, nil, "Fixed at last"))(t)
+		must(b.s.SubmitReview(lina, "INC-1"))(t)
+		b.want("incident.phase_changed", "review.submitted")
 		r = must(b.s.ApproveReview(camille, "INC-1"))(t)
 		if diff := cmp.Diff([]string{"no_effectiveness_method", "no_risk_link"}, r.Exceptions); diff != "" {
 			t.Error(diff)
 		}
-		b.want("review.changed", "action.changed", "review.submitted", "review.approved")
+		b.want("review.approved")
 		i = must(b.s.Phase(camille, "INC-1", incident.PhaseClosed, nil, ""))(t)
 		if i.Status != incident.StatusClosed || i.ClosedAt.IsZero() {
 			t.Fatalf("%+v", i)
@@ -178,7 +187,10 @@ func TestFivePhases(t *testing.T) {
 		if i.Phase != incident.Recovery || !i.ClosedAt.IsZero() || !i.RecoveredAt.IsZero() {
 			t.Fatalf("%+v", i)
 		}
-		b.want("incident.noted", "incident.reopened")
+		b.want("incident.noted", "incident.reopened", "review.reopened")
+		if r = must(b.s.Review(lina, "INC-1"))(t); r.Version != 2 || r.State != incident.ReviewDraft || r.WentWell != "Found in 2 min" || r.Approver != "" {
+			t.Errorf("the review of a reopened incident: %+v", r)
+		}
 		done := must(b.s.FinishAction(lina, "ACT-1", "CHG-9"))(t)
 		if done.CheckOn != "2026-12-23" {
 			t.Errorf("check on %s", done.CheckOn)
