@@ -15,3 +15,13 @@ type Recorded struct {
 
 // FactType implements ledger.Body.
 func (Recorded) FactType() string { return "change.recorded" }
+
+// Finished is the body of change.finished: the change is in another state. Result is
+// running, deployed or failed.
+type Finished struct {
+	From   string `json:"from"`
+	Result string `json:"result"`
+}
+
+// FactType implements ledger.Body.
+func (Finished) FactType() string { return "change.finished" }

@@ -25,7 +25,10 @@ type Change struct {
 	Service string
 	Summary string
 	// Source is the id of the alert source that told it, or empty.
-	Source      string
+	Source string
+	// Key is what the source calls the change. Told again under the same key, it is
+	// the same change in another state; empty makes a new one each time.
+	Key         string
 	VersionFrom string
 	VersionTo   string
 	// At is when the change was made; zero means now.
@@ -70,6 +73,7 @@ func prepare(c Change, now time.Time) (Change, error) {
 	clean("version_to", &c.VersionTo, 200)
 	clean("pipeline", &c.Pipeline, 200)
 	clean("url", &c.URL, 2048)
+	clean("key", &c.Key, 255)
 	if c.Summary == "" && len(f) == 0 {
 		f.Add("summary", "error.required")
 	}
@@ -107,6 +111,7 @@ type row struct {
 	Service       string `bun:"service"`
 	Summary       string `bun:"summary"`
 	Source        string `bun:"source"`
+	Key           string `bun:"sender_key"`
 	VersionFrom   string `bun:"version_from"`
 	VersionTo     string `bun:"version_to"`
 	At            int64  `bun:"at"`
@@ -120,13 +125,14 @@ type row struct {
 
 func (r *row) change() Change {
 	return Change{
-		ID: r.ID, Ref: r.Ref, Service: r.Service, Summary: r.Summary, Source: r.Source, VersionFrom: r.VersionFrom,
+		ID: r.ID, Ref: r.Ref, Service: r.Service, Summary: r.Summary, Source: r.Source, Key: r.Key, VersionFrom: r.VersionFrom,
 		VersionTo: r.VersionTo, At: kit.FromMicros(r.At), RecordedAt: kit.FromMicros(r.RecordedAt), Pipeline: r.Pipeline,
 		URL: r.URL, Reversible: r.Reversible, Emergency: r.Emergency, State: r.State,
 	}
 }
 
-// Record keeps a change and gives it with its reference.
+// Record keeps a change and gives it with its reference. One whose source and key
+// are known already changes state instead, as far as ended says.
 func (s *Service) Record(ctx context.Context, c Change) (Change, error) {
 	// A source may tell changes of its own; its key was checked at the edge.
 	if a := kit.ActorFrom(ctx); a.Kind != kit.ActorSource {
@@ -138,29 +144,75 @@ func (s *Service) Record(ctx context.Context, c Change) (Change, error) {
 	if err != nil {
 		return Change{}, err
 	}
-	err = s.db.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
-		n, err := tx.NextNumber(ctx, "CHG")
-		if err != nil {
+	for range 3 {
+		var kept Change
+		err = s.db.Write(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
+			kept, err = s.record(ctx, tx, c)
 			return err
-		}
-		c.ID, c.Ref, c.RecordedAt = kit.NewID(), fmt.Sprintf("CHG-%d", n), tx.Now()
-		r := row{
-			ID: c.ID, Ref: c.Ref, Number: n, Service: c.Service, Summary: c.Summary, Source: c.Source, VersionFrom: c.VersionFrom,
-			VersionTo: c.VersionTo, At: kit.Micros(c.At), RecordedAt: kit.Micros(c.RecordedAt), Pipeline: c.Pipeline, URL: c.URL,
-			Reversible: c.Reversible, Emergency: c.Emergency, State: c.State,
-		}
-		if _, err := tx.NewInsert().Model(&r).Exec(ctx); err != nil {
-			return db.MapError(err)
-		}
-		return ledger.Append(ctx, tx, ledger.Entry{
-			Subject: ledger.Subject{Kind: "change", ID: c.ID, Ref: c.Ref},
-			Body: Recorded{
-				Service: c.Service, Summary: c.Summary, VersionFrom: c.VersionFrom, VersionTo: c.VersionTo,
-				At: c.At.Format(time.RFC3339Nano), Pipeline: c.Pipeline, URL: c.URL, Reversible: c.Reversible, Emergency: c.Emergency,
-			},
 		})
+		// Another node may have recorded the same key meanwhile.
+		if !db.IsUnique(err) {
+			return kept, err
+		}
+	}
+	return Change{}, err
+}
+
+func (s *Service) record(ctx context.Context, tx *db.Tx, c Change) (Change, error) {
+	if c.Key != "" {
+		var r row
+		err := tx.NewSelect().Model(&r).Where("source = ? AND sender_key = ?", c.Source, c.Key).Scan(ctx)
+		if err == nil {
+			return s.move(ctx, tx, r, c.State)
+		}
+		if err = db.NoRows(err, "change", c.Key); kit.CodeOf(err) != kit.CodeNotFound {
+			return Change{}, err
+		}
+	}
+	n, err := tx.NextNumber(ctx, "CHG")
+	if err != nil {
+		return Change{}, err
+	}
+	c.ID, c.Ref, c.RecordedAt = kit.NewID(), fmt.Sprintf("CHG-%d", n), tx.Now()
+	r := row{
+		ID: c.ID, Ref: c.Ref, Number: n, Service: c.Service, Summary: c.Summary, Source: c.Source, Key: c.Key, VersionFrom: c.VersionFrom,
+		VersionTo: c.VersionTo, At: kit.Micros(c.At), RecordedAt: kit.Micros(c.RecordedAt), Pipeline: c.Pipeline, URL: c.URL,
+		Reversible: c.Reversible, Emergency: c.Emergency, State: c.State,
+	}
+	if _, err := tx.NewInsert().Model(&r).Exec(ctx); err != nil {
+		return Change{}, db.MapError(err)
+	}
+	return c, ledger.Append(ctx, tx, ledger.Entry{
+		Subject: ledger.Subject{Kind: "change", ID: c.ID, Ref: c.Ref},
+		Body: Recorded{
+			Service: c.Service, Summary: c.Summary, VersionFrom: c.VersionFrom, VersionTo: c.VersionTo,
+			At: c.At.Format(time.RFC3339Nano), Pipeline: c.Pipeline, URL: c.URL, Reversible: c.Reversible, Emergency: c.Emergency,
+		},
 	})
-	return c, err
+}
+
+// ended tells whether a state can be followed by another one that its sender tells:
+// messages come twice and out of order, and a change that was rolled back does not
+// come back by a late message.
+func ended(from, to string) bool {
+	rank := map[string]int{"planned": 0, "running": 1, "failed": 2, "deployed": 2}
+	a, known := rank[from]
+	b, told := rank[to]
+	return !known || !told || b < a || from == to
+}
+
+func (s *Service) move(ctx context.Context, tx *db.Tx, r row, to string) (Change, error) {
+	if ended(r.State, to) {
+		return r.change(), nil
+	}
+	from := r.State
+	r.State = to
+	if _, err := tx.NewUpdate().Model(&r).Column("state").WherePK().Exec(ctx); err != nil {
+		return Change{}, db.MapError(err)
+	}
+	return r.change(), ledger.Append(ctx, tx, ledger.Entry{
+		Subject: ledger.Subject{Kind: "change", ID: r.ID, Ref: r.Ref}, Body: Finished{From: from, Result: to},
+	})
 }
 
 // Recent gives the changes of services since an instant, newest first, at most

@@ -2,6 +2,7 @@ package change_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -69,6 +70,36 @@ func TestRecord(t *testing.T) {
 		none := change.New(d, rights{})
 		if _, err := none.Record(ctx, change.Change{Summary: "x"}); kit.CodeOf(err) != kit.CodeForbidden {
 			t.Fatalf("without the right: %v", err)
+		}
+	})
+}
+
+// A deployment is told in steps, twice, and out of order: it stays one change.
+func TestRecordByKey(t *testing.T) {
+	dbtest.Each(t, nil, func(t *testing.T, d *db.DB) {
+		l := ledger.New(d)
+		s := change.New(d, rights{"change.see": true})
+		ctx := kit.WithActor(t.Context(), kit.Actor{Kind: kit.ActorSource, ID: "gh", Via: kit.ViaIngest})
+		for n, step := range []struct{ source, state, want string }{
+			{"gh", "running", "running"},
+			{"gh", "deployed", "deployed"},
+			{"gh", "running", "deployed"},
+			{"gh", "deployed", "deployed"},
+			{"gh", "failed", "failed"},
+			{"other", "running", "running"},
+		} {
+			c, err := s.Record(ctx, change.Change{Source: step.source, Key: "7", Summary: "Deploy", State: step.state})
+			if err != nil || c.State != step.want || (c.Ref == "CHG-1") != (step.source == "gh") {
+				t.Fatalf("step %d: %+v, %v", n, c, err)
+			}
+		}
+		facts, err := l.Facts(ctx, ledger.Filter{})
+		var types []string
+		for _, f := range facts {
+			types = append(types, f.Type)
+		}
+		if want := []string{"change.recorded", "change.finished", "change.finished", "change.recorded"}; err != nil || !slices.Equal(types, want) {
+			t.Fatalf("%v, %v", types, err)
 		}
 	})
 }
