@@ -189,9 +189,15 @@ func (s *Service) writer(stop chan struct{}) {
 }
 
 // drain takes what has queued and waits a moment for requests that are being read
-// or expected; a lone sender never waits.
+// or expected; a lone sender never waits. On PostgreSQL, where the commit is the
+// slow part, it waits for all of them. On SQLite the writer itself is: there half
+// is enough, so that one half is read and answered while the other is written.
 func (s *Service) drain(batch []*request, timer *time.Timer, expected int, wait time.Duration) []*request {
 	n := len(batch[0].signals)
+	share := 1
+	if s.db.Dialect() == db.SQLite {
+		share = 2
+	}
 	waiting := false
 	for n < batchSize {
 		select {
@@ -201,7 +207,7 @@ func (s *Service) drain(batch []*request, timer *time.Timer, expected int, wait 
 			continue
 		default:
 		}
-		if len(batch) >= max(expected, int(s.inFlight.Load())) {
+		if share*len(batch) >= max(expected, int(s.inFlight.Load())) {
 			break
 		}
 		if !waiting {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"regexp"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -187,7 +189,7 @@ func (tx *Tx) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
 	if s, ok := tx.db.stmts.Load(query); ok {
 		return tx.Tx.Tx.StmtContext(ctx, s.(*sql.Stmt)), nil
 	}
-	s, err := tx.Tx.Tx.PrepareContext(ctx, query)
+	s, err := tx.Tx.Tx.PrepareContext(ctx, bare(query))
 	if err != nil {
 		return nil, err
 	}
@@ -199,13 +201,32 @@ func (d *DB) keepStmt(query string) {
 	if _, ok := d.stmts.Load(query); ok {
 		return
 	}
-	s, err := d.write.DB.Prepare(query)
+	s, err := d.write.DB.Prepare(bare(query))
 	if err != nil {
 		return
 	}
 	if _, loaded := d.stmts.LoadOrStore(query, s); loaded {
 		_ = s.Close()
 	}
+}
+
+var numbered = regexp.MustCompile(`\$[0-9]+`)
+
+// bare writes question marks for the parameters of a statement that names them in
+// order, each once: the driver of SQLite looks a name up for each of the others,
+// which costs the square of their number.
+func bare(query string) string {
+	n := 0
+	plain := numbered.ReplaceAllStringFunc(query, func(p string) string {
+		if n++; p != "$"+strconv.Itoa(n) {
+			n = -1 << 30
+		}
+		return "?"
+	})
+	if n < 0 {
+		return query
+	}
+	return plain
 }
 
 // ForUpdate locks the selected rows until the end of the transaction. SQLite has
