@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"tocsin/internal/i18n"
 	"tocsin/internal/kit"
 	"tocsin/internal/notify"
 	"tocsin/internal/oncall"
@@ -59,9 +60,19 @@ type messageView struct {
 }
 
 type attemptView struct {
-	At    stamp  `json:"at"`
-	State string `json:"state"`
-	Error string `json:"error,omitempty"`
+	At        stamp     `json:"at"`
+	State     string    `json:"state"`
+	Error     string    `json:"error,omitempty"`
+	ErrorText *kit.Text `json:"error_text,omitempty"`
+}
+
+// errorText gives the words of an error that is a code; nil for what a provider said.
+func errorText(code, method string) *kit.Text {
+	if code == "" || !i18n.Has(code) {
+		return nil
+	}
+	args := map[string]any{"kind": method}
+	return &kit.Text{FR: i18n.T("fr", code, args), EN: i18n.T("en", code, args)}
 }
 
 type deliveryView struct {
@@ -71,7 +82,8 @@ type deliveryView struct {
 	Method      string        `json:"method" doc:"The kind: webhook, email …"`
 	To          string        `json:"to" doc:"Masked below manager"`
 	State       string        `json:"state" enum:"pending,sending,sent,confirmed,failed,in_doubt"`
-	Error       string        `json:"error,omitempty"`
+	Error       string        `json:"error,omitempty" doc:"A code of the product, or what the provider said"`
+	ErrorText   *kit.Text     `json:"error_text,omitempty" doc:"The error in words, where it is a code"`
 	Attempts    []attemptView `json:"attempts"`
 	CreatedAt   stamp         `json:"created_at"`
 	SentAt      stamp         `json:"sent_at"`
@@ -81,11 +93,11 @@ type deliveryView struct {
 func viewDelivery(d notify.Delivery) deliveryView {
 	v := deliveryView{
 		ID: d.ID, Message: messageView{Kind: d.Message, ID: d.MessageID}, Recipient: actorView{Kind: d.RecipientKind, ID: d.Recipient.ID, Name: d.Recipient.Name},
-		Method: d.Kind, To: d.To, State: string(d.State), Error: d.Error, Attempts: []attemptView{}, CreatedAt: at(d.CreatedAt), SentAt: at(d.SentAt),
+		Method: d.Kind, To: d.To, State: string(d.State), Error: d.Error, ErrorText: errorText(d.Error, d.Kind), Attempts: []attemptView{}, CreatedAt: at(d.CreatedAt), SentAt: at(d.SentAt),
 		ConfirmedAt: at(d.ConfirmedAt),
 	}
 	for _, a := range d.Attempts {
-		v.Attempts = append(v.Attempts, attemptView{At: at(a.At), State: string(a.State), Error: a.Error})
+		v.Attempts = append(v.Attempts, attemptView{At: at(a.At), State: string(a.State), Error: a.Error, ErrorText: errorText(a.Error, d.Kind)})
 	}
 	return v
 }
@@ -246,21 +258,10 @@ type stillIn struct {
 }
 
 func (s *server) stillHere(ctx context.Context, in *idBody[stillIn]) (pageView, error) {
-	if err := s.Identity.Require(ctx, "page.answer"); err != nil {
+	if err := s.Notify.Still(ctx, in.ID, in.Body.Here); err != nil {
 		return pageView{}, err
 	}
 	p, err := s.Notify.Page(ctx, in.ID)
-	if err != nil {
-		return pageView{}, err
-	}
-	if a := kit.ActorFrom(ctx); a.IsPerson() && a.ID != p.Person.ID {
-		return pageView{}, kit.Forbidden("page.answer", p.Person.Name)
-	}
-	if in.Body.Here {
-		err = s.Oncall.Active(ctx, p.Incident, p.Person.ID)
-	} else {
-		err = s.Oncall.Resume(ctx, p.Incident, "not_here")
-	}
 	return viewPage(p), err
 }
 

@@ -136,7 +136,10 @@ func (a *App) wire(tokens []byte) {
 	a.worker.Register(a.Alert.Tasks()...)
 	a.worker.Register(a.Oncall.Tasks()...)
 	a.worker.Register(a.Notify.Tasks()...)
-	a.worker.Register(a.levelTask())
+	a.worker.Register(incident.Tasks(func(ctx context.Context, id string) error {
+		_, _, err := a.bringToLevel(ctx, id)
+		return err
+	})...)
 }
 
 // Addr is the address that is listened on.
@@ -150,6 +153,9 @@ func (a *App) Ledger() *ledger.Ledger { return a.ledger }
 
 // DB is the database of the installation.
 func (a *App) DB() *db.DB { return a.db }
+
+// Idle waits until nothing is due that has not been done: for tests that move time.
+func (a *App) Idle(ctx context.Context) error { return a.worker.Idle(ctx) }
 
 // Close closes the database and lets go of the folder.
 func (a *App) Close() error {

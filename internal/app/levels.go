@@ -2,105 +2,186 @@ package app
 
 import (
 	"context"
-	"time"
+	"slices"
+	"strings"
 
-	"tocsin/internal/db"
-	"tocsin/internal/due"
+	"tocsin/internal/i18n"
 	"tocsin/internal/incident"
 	"tocsin/internal/kit"
 	"tocsin/internal/ledger"
 	"tocsin/internal/notify"
+	"tocsin/internal/oncall"
 )
 
-// dueLevel is the due row of a duty whose time has not come: management, when an
-// incident was not assessed within P.assess.
-const dueLevel = "level-duty"
-
-// levelReached tells people what the response level asks for, once each: a duty
-// that was done is not done again when the level is reached anew.
+// levelReached does what the response level asks for, once each, and takes back what
+// it does not ask for any more and nobody has received.
 func (a *App) levelReached(ctx context.Context, f ledger.Fact, _ struct{}) error {
-	i, err := a.Incident.Get(ctx, f.Incident)
+	_, _, err := a.bringToLevel(ctx, f.Incident)
+	return err
+}
+
+// severityReached is levelReached for a new severity: who was told before, and is not
+// told by the new level, is told of the change.
+func (a *App) severityReached(ctx context.Context, f ledger.Fact, b incident.SeverityChanged) error {
+	i, now, err := a.bringToLevel(ctx, f.Incident)
+	if err != nil || !i.Active() || i.Exercise || !news(b) {
+		return err
+	}
+	told, err := a.Incident.Told(ctx, f.Incident)
 	if err != nil {
 		return err
 	}
-	if !i.Active() {
+	var people []string
+	for _, t := range told {
+		people = append(people, t.People...)
+	}
+	people = slices.DeleteFunc(people, func(p string) bool {
+		return slices.Contains(now, p) || f.Actor.Kind == kit.ActorPerson && p == f.Actor.ID
+	})
+	_, err = a.Notify.Notice(ctx, notify.Notice{
+		Template: "severity", People: people, Incident: i.ID, Ref: i.Ref(), Severity: string(i.Severity), Confidential: i.Confidential,
+		Args: map[string]any{"title": i.Title, "from": severityWords(b.From)},
+	})
+	return err
+}
+
+// news tells whether a change of severity says something to those who were told: the
+// first one, of a declaration or a route, does not, nor does one that rules treat alike.
+func news(b incident.SeverityChanged) bool {
+	first := b.From == incident.Unassessed && b.Source != incident.SourceAssessed && b.Source != incident.SourceOverride
+	return !first && b.From.Effective() != b.To.Effective()
+}
+
+// severityWords names a severity in a message.
+func severityWords(s incident.Severity) kit.Text {
+	if s == incident.Unassessed {
+		return kit.Text{FR: i18n.T("fr", "message.severity.none", nil), EN: i18n.T("en", "message.severity.none", nil)}
+	}
+	return kit.Both(strings.ToUpper(string(s)))
+}
+
+// bringToLevel gives the incident and the people whom it told now.
+func (a *App) bringToLevel(ctx context.Context, id string) (i *incident.Incident, now []string, err error) {
+	if i, err = a.Incident.Get(ctx, id); err != nil {
+		return nil, nil, err
+	}
+	level, err := a.Incident.Reached(ctx, id)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, t := range level.Undo {
+		if err := a.takeBack(ctx, i.ID, t); err != nil {
+			return nil, nil, err
+		}
+	}
+	for _, d := range level.Do {
+		err := a.Incident.Fulfil(ctx, i.ID, d, func(ctx context.Context) ([]string, string, error) {
+			people, message, err := a.tell(ctx, i, d)
+			now = append(now, people...)
+			return people, message, err
+		})
+		if err != nil {
+			return nil, nil, err
+		}
+	}
+	return i, now, nil
+}
+
+// takeBack withdraws what a duty that is not asked for any more has not achieved: a
+// page that nobody answered, a notice that has not left.
+func (a *App) takeBack(ctx context.Context, id string, t incident.Told) error {
+	if t.Message == "" {
 		return nil
 	}
-	over, err := ports{a}.Levels(ctx)
-	if err != nil {
-		return err
-	}
-	wait, err := a.Identity.Parameter(ctx, "P.assess")
-	if err != nil {
-		return err
-	}
-	for _, d := range incident.Level(i.LevelFacts(), over, wait) {
-		if err := a.fulfil(ctx, i, d); err != nil {
+	if !t.Paged() {
+		left, err := a.Notify.CancelNotice(ctx, t.Message)
+		if err != nil || left {
 			return err
 		}
+		return a.Incident.Undone(ctx, id, t.Duty)
 	}
-	return nil
+	l, err := a.Oncall.Ladder(ctx, t.Message)
+	if err != nil || l.State != oncall.Running && l.State != oncall.Exhausted {
+		return err
+	}
+	if err := a.Oncall.StopLadder(ctx, l.ID, "lowered"); err != nil {
+		return err
+	}
+	if err := a.Notify.WithdrawLadder(ctx, l.ID, "", "lowered"); err != nil {
+		return err
+	}
+	return a.Incident.Undone(ctx, id, t.Duty)
 }
 
-func (a *App) fulfil(ctx context.Context, i *incident.Incident, d incident.Duty) error {
-	if d.Key == "ladder" && d.Act == incident.ActPage {
-		return nil // the escalation itself does it
-	}
-	return a.db.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
-		key := i.ID + "/" + d.Name()
-		if at := i.DeclaredAt.Add(d.After); d.After > 0 && at.After(tx.Now()) {
-			return due.At(ctx, tx, dueLevel, key, at, i.ID)
-		}
-		if err := due.Cancel(ctx, tx, dueLevel, key); err != nil {
-			return err
-		}
-		res, err := tx.Exec(ctx, `INSERT INTO level_duty (incident, duty, done_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`, i.ID, d.Name(), kit.Micros(tx.Now()))
-		if err != nil {
-			return db.MapError(err)
-		}
-		if n, err := res.RowsAffected(); err != nil || n == 0 {
-			return err
-		}
-		return a.tell(ctx, i, d, tx.Now())
-	})
-}
-
-// tell pages or informs the people of a role.
-func (a *App) tell(ctx context.Context, i *incident.Incident, d incident.Duty, now time.Time) error {
-	people, err := ports{a}.Appointed(ctx, d.Role, now)
-	if err != nil {
-		return err
-	}
-	switch d.Role {
-	case kit.RolePrimary:
-		people = nil
-		if p := i.Roles[kit.RolePrimary]; p != "" {
-			people = []string{p}
-		}
-	case kit.RoleCommander, kit.RoleCommunications:
-		if p := i.Roles[d.Role]; p != "" {
-			people = []string{p}
+// tell pages or informs the people of a role, and gives them and the id of the
+// escalation or notice.
+func (a *App) tell(ctx context.Context, i *incident.Incident, d incident.Duty) (people []string, message string, err error) {
+	switch p := i.Roles[d.Role]; {
+	case d.Role != kit.RoleManagement && p != "":
+		people = []string{p}
+	case d.Role != kit.RolePrimary:
+		if people, err = (ports{a}).Appointed(ctx, d.Role, a.cfg.Clock.Now()); err != nil {
+			return nil, "", err
 		}
 	}
 	if len(people) == 0 {
-		return nil
+		return nil, "", nil
 	}
 	if d.Act == incident.ActPage {
-		_, err := a.Oncall.PageSomeone(ctx, start(i, "level"), "person:"+people[0])
-		return err
+		in := start(i, "level")
+		in.Policy = ""
+		message, err = a.Oncall.PageSomeone(ctx, in, "person:"+people[0])
+		return people[:1], message, err
 	}
 	names, err := a.Identity.Names(ctx)
 	if err != nil {
+		return nil, "", err
+	}
+	n := notify.Notice{
+		Template: string(d.Role), People: people, Incident: i.ID, Ref: i.Ref(), Severity: string(i.Severity), Urgent: d.Key == "management", Confidential: i.Confidential,
+		Args: map[string]any{"title": i.Title, "commander": names[i.Roles[kit.RoleCommander]], "affected": affected(i), "doing": doing(i), "need": nothingNow},
+	}
+	if d.Role == kit.RolePrimary {
+		n.Template = "low"
+	}
+	if d.Role == kit.RoleManagement && (d.Rule || i.Severity == incident.Sev1) {
+		if n.UnseenAfter, err = a.Identity.Parameter(ctx, "P.mgmt_seen"); err != nil {
+			return nil, "", err
+		}
+	}
+	message, err = a.Notify.Notice(ctx, n)
+	return people, message, err
+}
+
+// standDown tells all who were told of an incident, or asked to take it, that nothing
+// more is needed from them.
+func (a *App) standDown(ctx context.Context, f ledger.Fact, asked []string, into string) error {
+	i, err := a.Incident.Get(ctx, f.Incident)
+	if err != nil || i.Exercise {
 		return err
 	}
-	template := string(d.Role)
-	if d.Role == kit.RolePrimary {
-		template = "low"
+	told, err := a.Incident.Told(ctx, i.ID)
+	if err != nil {
+		return err
 	}
-	_, err = a.Notify.Notice(ctx, notify.Notice{
-		Template: template, People: people, Incident: i.ID, Ref: i.Ref(), Severity: string(i.Severity), Urgent: d.Key == "management", Confidential: i.Confidential,
-		Args: map[string]any{"title": i.Title, "commander": names[i.Roles[kit.RoleCommander]], "affected": affected(i), "doing": doing(i), "need": nothingNow},
-	})
+	people := slices.Clone(asked)
+	for _, t := range told {
+		people = append(people, t.People...)
+	}
+	people = slices.DeleteFunc(people, func(p string) bool { return f.Actor.Kind == kit.ActorPerson && p == f.Actor.ID })
+	n := notify.Notice{
+		Template: "stood_down", People: people, Incident: i.ID, Ref: i.Ref(), Severity: string(i.Severity), Confidential: i.Confidential,
+		Args: map[string]any{"title": i.Title},
+	}
+	if into != "" {
+		target, err := a.Incident.Get(ctx, into)
+		if err != nil {
+			return err
+		}
+		n.Template, n.Args["into"] = "merged", target.Ref()
+		n.Confidential = n.Confidential || target.Confidential
+	}
+	_, err = a.Notify.Notice(ctx, n)
 	return err
 }
 
@@ -136,22 +217,4 @@ func doing(i *incident.Incident) kit.Text {
 		return kit.Text{FR: "confinement", EN: "containment"}
 	}
 	return kit.Text{FR: "récupération", EN: "recovery"}
-}
-
-// levelTask fulfils a duty whose time has come.
-func (a *App) levelTask() due.Task {
-	return due.Task{Kind: dueLevel, Lane: due.Normal, Run: func(ctx context.Context, _ *db.Tx, row due.Row) error {
-		ctx = kit.WithActor(ctx, kit.Actor{Kind: kit.ActorRule, ID: "levels", Name: "Tocsin", Via: kit.ViaDue})
-		return a.levelReached(ctx, ledger.Fact{Incident: incidentOf(row.Key)}, struct{}{})
-	}}
-}
-
-// incidentOf reads the incident from the key of a duty's row.
-func incidentOf(key string) string {
-	for n := range key {
-		if key[n] == '/' {
-			return key[:n]
-		}
-	}
-	return key
 }

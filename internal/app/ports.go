@@ -86,9 +86,13 @@ type asker struct{ a *App }
 
 // AskStill queues the question.
 func (k asker) AskStill(ctx context.Context, q oncall.Question) error {
-	_, err := k.a.Notify.Notice(ctx, notify.Notice{
-		Template: "still", People: []string{q.Person}, Incident: q.Incident, Ref: q.Ref, Severity: q.Severity, Urgent: true,
-		Args: map[string]any{"title": q.Title, "until": q.Until},
+	i, err := k.a.Incident.Get(ctx, q.Incident)
+	if err != nil {
+		return err
+	}
+	_, err = k.a.Notify.Notice(ctx, notify.Notice{
+		Template: "still", People: []string{q.Person}, Incident: q.Incident, Ref: q.Ref, Severity: q.Severity, Urgent: true, Question: true,
+		Confidential: i.Confidential, Args: map[string]any{"title": i.Title, "until": q.Until},
 	})
 	return err
 }

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +27,9 @@ func (a *App) reactions() []ledger.Consumer {
 			"ladder.step_run":                  on(a.stepRun),
 			"page.acknowledged":                on(a.pageAcknowledged),
 			"page.refused":                     on(a.pageRefused),
+			"page.checked":                     on(a.pageChecked),
+			"notice.seen":                      on(a.noticeSeen),
+			"notice.unseen":                    on(a.noticeUnseen),
 			"delivery.failed":                  on(a.deliveryFailed),
 			"incident.acknowledged":            on(a.incidentAcknowledged),
 			"incident.severity_changed":        on(a.severityChanged),
@@ -43,10 +47,10 @@ func (a *App) reactions() []ledger.Consumer {
 			"alert.attached": on(a.alertAttached),
 			"alert.detached": on(a.alertDetached),
 		}),
-		{Name: "activity", Types: []string{"incident.*", "task.*", "handover.*", "page.checked", "notice.seen"}, Handle: a.activity},
+		{Name: "activity", Types: []string{"incident.*", "task.*", "handover.*"}, Handle: a.activity},
 		consumer("levels", table{
 			"incident.declared":         on(a.levelReached),
-			"incident.severity_changed": on(a.levelReached),
+			"incident.severity_changed": on(a.severityReached),
 			"incident.kind_changed":     on(a.levelReached),
 			"incident.assessed":         on(a.levelReached),
 		}),
@@ -132,23 +136,28 @@ func (a *App) stepRun(ctx context.Context, f ledger.Fact, b oncall.StepRun) erro
 	if len(b.People) == 0 {
 		return nil
 	}
-	i, err := a.Incident.Get(ctx, f.Incident)
-	if err != nil {
-		return err
-	}
-	if !i.Open() {
-		return nil
-	}
 	in := notify.Open{
 		Ladder: f.Subject.ID, Step: b.Step, Round: b.Round, Incident: f.Incident, Ref: b.Ref, Severity: b.Severity, Title: b.Title,
-		Since: i.DetectedAt, Exercise: b.Exercise, Confidential: i.Confidential,
+		Exercise: b.Exercise, Informs: b.Informs, Silent: (*notify.Silent)(b.Silent),
+	}
+	if f.Incident != "" {
+		i, err := a.Incident.Get(ctx, f.Incident)
+		if err != nil {
+			return err
+		}
+		if !i.Open() {
+			return nil
+		}
+		in.Title, in.Since, in.Confidential = i.Title, i.DetectedAt, i.Confidential
 	}
 	if len(b.Services) > 0 {
-		in.Service, in.ServiceName = b.Services[0], b.Services[0]
-		if d, ok, err := a.Continuity.Find(ctx, in.Service); err != nil {
+		in.Service = b.Services[0]
+		d, ok, err := a.Continuity.Find(ctx, in.Service)
+		if err != nil {
 			return err
-		} else if ok {
-			in.ServiceName = d.Title("en")
+		}
+		if ok {
+			in.ServiceName = kit.Text{FR: d.Title("fr"), EN: d.Title("en")}
 		}
 	}
 	people := make([]string, 0, len(b.People))
@@ -160,12 +169,17 @@ func (a *App) stepRun(ctx context.Context, f ledger.Fact, b oncall.StepRun) erro
 		in.People = append(in.People, notify.Asked{Person: p.Person, Duty: duty})
 		people = append(people, p.Person)
 	}
-	alerts, err := a.Alert.ForIncident(ctx, f.Incident)
-	if err != nil {
-		return err
-	}
-	for _, x := range alerts {
-		in.Alerts = append(in.Alerts, notify.Alert{DedupKey: x.DedupKey, Title: x.Title})
+	if f.Incident != "" {
+		alerts, err := a.Alert.ForIncident(ctx, f.Incident)
+		if err != nil {
+			return err
+		}
+		for _, x := range alerts {
+			in.Alerts = append(in.Alerts, notify.Alert{DedupKey: x.DedupKey, Title: x.Title})
+		}
+		if err := a.Incident.Paged(ctx, f.Incident, people); err != nil {
+			return err
+		}
 	}
 	next, err := a.Oncall.Next(ctx, f.Subject.ID)
 	if err != nil {
@@ -174,21 +188,21 @@ func (a *App) stepRun(ctx context.Context, f ledger.Fact, b oncall.StepRun) erro
 	if len(next.People) > 0 {
 		in.NextPerson, in.NextAt = next.People[0].ID, next.At
 	}
-	if err := a.Incident.Paged(ctx, f.Incident, people); err != nil {
-		return err
-	}
 	return a.Notify.OpenPages(ctx, in)
 }
 
-// The person who takes a page has the incident.
+// The person who takes a page has the incident; one who was to know of it knows.
 func (a *App) pageAcknowledged(ctx context.Context, f ledger.Fact, b notify.PageAcknowledged) error {
+	if b.Informs {
+		return a.informed(ctx, f.Incident, b.Person)
+	}
 	if b.Ladder != "" {
 		if err := a.Oncall.Answered(ctx, b.Ladder, b.Person); err != nil {
 			return err
 		}
 	}
 	if f.Incident == "" {
-		return nil
+		return a.Notify.WithdrawLadder(ctx, b.Ladder, b.Person, "answered")
 	}
 	if err := a.Notify.Withdraw(ctx, f.Incident, b.Person, "answered"); err != nil {
 		return err
@@ -199,6 +213,57 @@ func (a *App) pageAcknowledged(ctx context.Context, f ledger.Fact, b notify.Page
 // Who cannot take it, or cannot be reached, lets the next step run at once.
 func (a *App) pageRefused(ctx context.Context, f ledger.Fact, b notify.PageRefused) error {
 	return a.Oncall.Refused(ctx, oncall.Outcome{Ladder: b.Ladder, Incident: f.Incident, Person: b.Person, Round: b.Round, Step: b.Step})
+}
+
+// "Still on it?": yes keeps the escalation quiet, and takes the incident back where it
+// has gone on already; no lets it go on with its next step.
+func (a *App) pageChecked(ctx context.Context, f ledger.Fact, b notify.PageChecked) error {
+	took, err := a.Oncall.Checked(ctx, f.Incident, b.Person, b.Answer == notify.AnswerHere)
+	if err != nil || !took {
+		return err
+	}
+	return a.Notify.Withdraw(ctx, f.Incident, b.Person, "answered")
+}
+
+// A notice to management that nobody has seen pages the first in succession, then
+// the next, until one of them knows.
+func (a *App) noticeUnseen(ctx context.Context, f ledger.Fact, b notify.NoticeUnseen) error {
+	if f.Incident == "" || b.Template != string(kit.RoleManagement) {
+		return nil
+	}
+	i, err := a.Incident.Get(ctx, f.Incident)
+	if err != nil || !i.Active() {
+		return err
+	}
+	people, err := ports{a}.Appointed(ctx, kit.RoleManagement, f.RecordedAt)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(people, func(p string) bool { return p == i.DeclaredBy || p == i.AcknowledgedBy }) {
+		return nil
+	}
+	in := start(i, "management_unseen")
+	in.Policy, in.OnlyPerson = "", ""
+	_, err = a.Oncall.Inform(ctx, in, people, succession)
+	return err
+}
+
+// succession is how long one of management has before the next is paged.
+const succession = 5 * time.Minute
+
+func (a *App) noticeSeen(ctx context.Context, f ledger.Fact, b notify.NoticeSeen) error {
+	if f.Incident == "" || b.Template != string(kit.RoleManagement) {
+		return nil
+	}
+	return a.informed(ctx, f.Incident, b.Person)
+}
+
+// informed ends what was to make an incident known: the person knows.
+func (a *App) informed(ctx context.Context, incident, person string) error {
+	if err := a.Oncall.Known(ctx, incident, person); err != nil {
+		return err
+	}
+	return a.Notify.WithdrawInforming(ctx, incident, person)
 }
 
 func (a *App) deliveryFailed(ctx context.Context, f ledger.Fact, b notify.DeliveryFailed) error {
@@ -269,7 +334,8 @@ func (a *App) ladderExhausted(ctx context.Context, f ledger.Fact, _ oncall.Ladde
 	return err
 }
 
-// An ended incident pages nobody any more.
+// An ended incident pages nobody any more; who was told of one that is cancelled or
+// merged is stood down.
 func (a *App) incidentEnded(ctx context.Context, f ledger.Fact, b struct {
 	Into string `json:"into"`
 	From string `json:"from"`
@@ -278,10 +344,17 @@ func (a *App) incidentEnded(ctx context.Context, f ledger.Fact, b struct {
 	if f.Type == "incident.merged" && b.From != "" {
 		return nil
 	}
+	asked, err := a.Notify.Asked(ctx, f.Incident)
+	if err != nil {
+		return err
+	}
 	if err := a.Oncall.Stop(ctx, f.Incident, f.Type); err != nil {
 		return err
 	}
-	return a.Notify.Withdraw(ctx, f.Incident, "", f.Type)
+	if err := a.Notify.Over(ctx, f.Incident, f.Type); err != nil || f.Type == "incident.closed" {
+		return err
+	}
+	return a.standDown(ctx, f, asked, b.Into)
 }
 
 // An incident in review pages nobody any more.
@@ -292,7 +365,7 @@ func (a *App) phaseChanged(ctx context.Context, f ledger.Fact, b incident.PhaseC
 	if err := a.Oncall.Stop(ctx, f.Incident, f.Type); err != nil {
 		return err
 	}
-	return a.Notify.Withdraw(ctx, f.Incident, "", f.Type)
+	return a.Notify.Over(ctx, f.Incident, f.Type)
 }
 
 // What people do on an incident tells its escalation that somebody is on it.

@@ -41,8 +41,8 @@ func (s *Service) Answer(ctx context.Context, pageID string, accept bool) error 
 func method(v kit.Via) string { return string(v) }
 
 // AnswerByToken is Answer for the holder of the token of a message, who acts as
-// the person it was sent to. For a notice it notes that it was seen, for a test
-// that the method works; accept is then without meaning.
+// the person it was sent to. For a question accept is yes. For a notice it notes
+// that it was seen, for a test that the method works; accept is then without meaning.
 func (s *Service) AnswerByToken(ctx context.Context, token string, accept bool, via kit.Via) error {
 	return s.d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
 		h, err := s.holder(ctx, token)
@@ -53,6 +53,8 @@ func (s *Service) AnswerByToken(ctx context.Context, token string, accept bool, 
 		switch h.kind {
 		case "notice":
 			return s.seen(ctx, tx, h.id, h.person.ID)
+		case "question":
+			return s.answerQuestion(ctx, tx, h.id, h.person.ID, accept)
 		case "test":
 			return s.verified(ctx, tx, h.person.ID, h.id)
 		}
@@ -68,7 +70,7 @@ func (s *Service) AnswerIncident(ctx context.Context, incident string, accept bo
 	}
 	a := kit.ActorFrom(ctx)
 	return s.d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
-		ps, err := s.pages(ctx, `incident = ? AND person = ? ORDER BY CASE state WHEN 'open' THEN 0 ELSE 1 END, id DESC LIMIT 1`, incident, a.ID)
+		ps, err := s.pages(ctx, `incident = ? AND person = ? ORDER BY informs, CASE state WHEN 'open' THEN 0 ELSE 1 END, id DESC LIMIT 1`, incident, a.ID)
 		if err != nil {
 			return err
 		}
@@ -86,17 +88,21 @@ func (s *Service) answer(ctx context.Context, tx *db.Tx, bundleID, person string
 	if err != nil {
 		return err
 	}
-	incidents := map[string]bool{}
-	for _, p := range mine {
-		incidents[p.Incident] = true
-	}
-	if len(incidents) == 0 {
+	if len(mine) == 0 {
 		return kit.NotFound("page", bundleID)
 	}
+	incidents, ladders := map[string]bool{}, map[string]bool{}
+	for _, p := range mine {
+		incidents[p.Incident], ladders[p.Ladder] = true, true
+	}
 	// Two people who press at the same instant meet at this lock.
-	all, err := s.pages(ctx, `incident IN (?) ORDER BY id`+s.forUpdate(), bun.List(keys(incidents)))
+	all, err := s.pages(ctx, `(incident <> '' AND incident IN (?) OR incident = '' AND ladder IN (?)) ORDER BY id`+s.forUpdate(), bun.List(keys(incidents)), bun.List(keys(ladders)))
 	if err != nil {
 		return err
+	}
+	if mine[0].Informs {
+		// To know of an incident is not to take it.
+		all = slices.DeleteFunc(all, func(p Page) bool { return !p.Informs })
 	}
 	var open []Page
 	var holder Page
@@ -123,9 +129,9 @@ func (s *Service) answer(ctx context.Context, tx *db.Tx, bundleID, person string
 		return kit.Conflict("ended", "notify.error.ended")
 	}
 	if accept {
-		free := slices.DeleteFunc(slices.Clone(open), func(p Page) bool { return takenBy(all, p) != "" })
+		free := slices.DeleteFunc(slices.Clone(open), func(p Page) bool { return takenBy(all, p) != nil })
 		if len(free) == 0 {
-			return s.taken(ctx, takenBy(all, open[0]))
+			return s.taken(ctx, takenBy(all, open[0]).Person.ID)
 		}
 		open = free
 	}
@@ -139,15 +145,18 @@ func (s *Service) answer(ctx context.Context, tx *db.Tx, bundleID, person string
 	return s.confirmAnswered(ctx, tx, bundleID, how)
 }
 
-// takenBy gives who accepted the incident of a page after it was opened: the page
-// of somebody whom a silent holder made the ladder call is not taken by that holder.
-func takenBy(all []Page, p Page) string {
-	for _, o := range all {
-		if o.Incident == p.Incident && o.Person.ID != p.Person.ID && o.State == PageIsAcknowledged && !o.AnsweredAt.Before(p.OpenedAt) {
-			return o.Person.ID
+// takenBy gives the page by which somebody accepted what a page asks for after it was
+// opened: the page of somebody whom a silent holder made the ladder call is not
+// taken by that holder.
+func takenBy(all []Page, p Page) *Page {
+	for i := range all {
+		o := &all[i]
+		same := o.Incident == p.Incident && (p.Incident != "" || o.Ladder == p.Ladder) && o.Informs == p.Informs
+		if same && o.Person.ID != p.Person.ID && o.State == PageIsAcknowledged && !o.AnsweredAt.Before(p.OpenedAt) {
+			return o
 		}
 	}
-	return ""
+	return nil
 }
 
 func (s *Service) taken(ctx context.Context, by string) error {
@@ -178,7 +187,7 @@ func (s *Service) confirmAnswered(ctx context.Context, tx *db.Tx, bundleID, how 
 // pages for it are acknowledged, those of the others withdrawn.
 func (s *Service) Acknowledged(ctx context.Context, incident, person string) error {
 	return s.d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
-		open, err := s.pages(ctx, `incident = ? AND state = 'open' ORDER BY id`, incident)
+		open, err := s.pages(ctx, `incident = ? AND state = 'open' AND NOT informs ORDER BY id`, incident)
 		if err != nil || len(open) == 0 {
 			return err
 		}
@@ -197,15 +206,49 @@ func (s *Service) Acknowledged(ctx context.Context, incident, person string) err
 	})
 }
 
-// Withdraw ends the open pages of an incident, but for those of one person: who
-// answered, when somebody did. What was not sent yet is not sent any more.
+// Withdraw ends the open pages that ask somebody to take an incident, but for those
+// of one person, who has taken it. What was not sent yet is not sent any more.
 func (s *Service) Withdraw(ctx context.Context, incident, exceptPerson, reason string) error {
+	return s.withdraw(ctx, ending{by: exceptPerson, reason: reason}, `incident = ? AND incident <> '' AND NOT informs AND person <> ?`, incident, exceptPerson)
+}
+
+// WithdrawLadder is Withdraw for the pages of one ladder, whatever they ask for.
+func (s *Service) WithdrawLadder(ctx context.Context, ladder, exceptPerson, reason string) error {
+	return s.withdraw(ctx, ending{by: exceptPerson, reason: reason}, `ladder = ? AND person <> ?`, ladder, exceptPerson)
+}
+
+// WithdrawInforming ends the open pages that were to make an incident known.
+func (s *Service) WithdrawInforming(ctx context.Context, incident, by string) error {
+	return s.withdraw(ctx, ending{by: by, reason: "seen"}, `incident = ? AND informs`, incident)
+}
+
+// Over ends all that an incident which is over asks of anybody: pages, questions,
+// and notices that have not left.
+func (s *Service) Over(ctx context.Context, incident, reason string) error {
 	return s.d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
-		open, err := s.pages(ctx, `incident = ? AND state = 'open' AND person <> ? ORDER BY id`, incident, exceptPerson)
+		if err := s.withdraw(ctx, ending{reason: reason}, `incident = ? AND incident <> ''`, incident); err != nil {
+			return err
+		}
+		notices, err := s.noticesOf(ctx, incident)
+		if err != nil {
+			return err
+		}
+		for _, n := range notices {
+			if err := s.endNotice(ctx, tx, n, ""); err != nil {
+				return err
+			}
+		}
+		return exec(ctx, tx, `UPDATE notice_person SET answer = 'closed' WHERE answer = '' AND notice IN (SELECT id FROM notice WHERE incident = $1 AND question)`, incident)
+	})
+}
+
+func (s *Service) withdraw(ctx context.Context, e ending, where string, args ...any) error {
+	return s.d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+		open, err := s.pages(ctx, where+` AND state = 'open' ORDER BY id`, args...)
 		if err != nil || len(open) == 0 {
 			return err
 		}
-		return s.end(ctx, tx, open, PageIsWithdrawn, ending{by: exceptPerson, reason: reason})
+		return s.end(ctx, tx, open, PageIsWithdrawn, e)
 	})
 }
 
@@ -218,7 +261,7 @@ type holder struct {
 func (s *Service) holder(ctx context.Context, token string) (holder, error) {
 	h := hash(token)
 	rows, err := s.d.Read(ctx).QueryContext(ctx, `SELECT 'page', id, person FROM bundle WHERE token_hash = ?
-		UNION ALL SELECT 'notice', notice, person FROM notice_person WHERE token_hash = ?
+		UNION ALL SELECT CASE WHEN n.question THEN 'question' ELSE 'notice' END, p.notice, p.person FROM notice_person p JOIN notice n ON n.id = p.notice WHERE p.token_hash = ?
 		UNION ALL SELECT 'test', id, person FROM contact_method WHERE test_hash = ? AND test_hash <> ''`, h, h, h)
 	found, err := collect(rows, err, func(r scanner) (x holder, err error) {
 		err = r.Scan(&x.kind, &x.id, &x.person.ID)
@@ -248,7 +291,7 @@ func (s *Service) PageByToken(ctx context.Context, token string) (View, error) {
 	}
 	v := View{Kind: h.kind, Person: h.person}
 	switch h.kind {
-	case "notice":
+	case "notice", "question":
 		return s.noticeView(ctx, v, h.id)
 	case "test":
 		ms, err := s.storedMethods(ctx, []string{h.person.ID})
@@ -277,9 +320,8 @@ func (s *Service) PageByToken(ctx context.Context, token string) (View, error) {
 	if err != nil {
 		return v, err
 	}
-	if by := takenBy(others, v.Page); by != "" {
-		v.TakenBy.ID = by
-		v.TakenAt = others[0].AnsweredAt
+	if by := takenBy(others, v.Page); by != nil {
+		v.TakenBy.ID, v.TakenAt = by.Person.ID, by.AnsweredAt
 	} else if v.Page.State == PageIsWithdrawn && v.Page.EndedBy != "" {
 		v.TakenBy.ID, v.TakenAt = v.Page.EndedBy, v.Page.AnsweredAt
 	}
@@ -294,7 +336,7 @@ func (s *Service) PageByToken(ctx context.Context, token string) (View, error) {
 		v.AlertCount += p.Alerts
 	}
 	if v.Page.Confidential {
-		v.Page.Title, v.Page.Service, v.Page.ServiceName, v.Page.Text = "", "", "", ""
+		v.Page.Title, v.Page.Service, v.Page.ServiceName, v.Page.Text = "", "", kit.Text{}, ""
 		return v, nil
 	}
 	rows, err := s.d.Read(ctx).QueryContext(ctx, `SELECT dedup_key, title FROM page_alert WHERE bundle = ? AND dedup_key <> '' ORDER BY n LIMIT 20`, h.id)

@@ -23,6 +23,8 @@ type PageEnd struct {
 	Method string `json:"method,omitempty"`
 	// AfterS is the time since the page was opened, in seconds.
 	AfterS int64 `json:"after_s"`
+	// Informs is set when the answer says that somebody knows and no more.
+	Informs bool `json:"informs,omitempty"`
 }
 
 // PageAcknowledged says that the person has it.
@@ -51,6 +53,16 @@ type PageWithdrawn struct {
 
 // FactType implements ledger.Body.
 func (PageWithdrawn) FactType() string { return "page.withdrawn" }
+
+// PageChecked is the answer of a holder to "Still on it?".
+type PageChecked struct {
+	Person string `json:"person"`
+	// Answer is here or not_here.
+	Answer string `json:"answer"`
+}
+
+// FactType implements ledger.Body.
+func (PageChecked) FactType() string { return "page.checked" }
 
 // Delivered is the body of every change of a delivery.
 type Delivered struct {
@@ -142,3 +154,22 @@ type NoticeQueued struct {
 
 // FactType implements ledger.Body.
 func (NoticeQueued) FactType() string { return "notice.queued" }
+
+// NoticeSeen says that a person pressed Seen.
+type NoticeSeen struct {
+	Template string `json:"template"`
+	Person   string `json:"person"`
+}
+
+// FactType implements ledger.Body.
+func (NoticeSeen) FactType() string { return "notice.seen" }
+
+// NoticeUnseen says that nobody pressed Seen within the time that a notice gives.
+type NoticeUnseen struct {
+	Template string   `json:"template"`
+	People   []string `json:"people"`
+	AfterS   int64    `json:"after_s"`
+}
+
+// FactType implements ledger.Body.
+func (NoticeUnseen) FactType() string { return "notice.unseen" }

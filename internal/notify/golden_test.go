@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tocsin/internal/db/dbtest"
+	"tocsin/internal/kit"
 	"tocsin/internal/notify"
 )
 
@@ -30,7 +31,7 @@ func TestGolden(t *testing.T) {
 		{"page.en", "ana", func(h *house) { h.must(h.s.OpenPages(h.ctx, incident(42))) }},
 		{"page.fr", "paul", func(h *house) {
 			o := incident(42)
-			o.People, o.Title, o.ServiceName, o.NextPerson = []notify.Asked{{Person: "paul", Duty: "primary"}}, "taux d’erreur élevé", "Paiement", "ana"
+			o.People, o.Title, o.ServiceName, o.NextPerson = []notify.Asked{{Person: "paul", Duty: "primary"}}, "taux d’erreur élevé", kit.Both("Paiement"), "ana"
 			h.must(h.s.OpenPages(h.ctx, o))
 		}},
 		{"exercise.fr", "paul", func(h *house) {

@@ -9,6 +9,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"tocsin/internal/db"
+	"tocsin/internal/due"
 	"tocsin/internal/kit"
 	"tocsin/internal/ledger"
 )
@@ -37,9 +38,25 @@ func (s *Service) Notice(ctx context.Context, n Notice) (string, error) {
 	id := kit.NewID()
 	return id, s.d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
 		now := tx.Now()
-		if err := exec(ctx, tx, `INSERT INTO notice (id, template, incident, ref, severity, confidential, args, created_at) VALUES ($1,$2,$3,$4,$5,$6,$7,$8)`,
-			id, n.Template, n.Incident, n.Ref, n.Severity, n.Confidential, args, kit.Micros(now)); err != nil {
+		if err := exec(ctx, tx, `INSERT INTO notice (id, template, incident, ref, severity, confidential, args, created_at, question, unseen_after)
+			VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10)`,
+			id, n.Template, n.Incident, n.Ref, n.Severity, n.Confidential, args, kit.Micros(now), n.Question, n.UnseenAfter.Microseconds()); err != nil {
 			return err
+		}
+		if n.UnseenAfter > 0 {
+			if err := due.At(ctx, tx, dueUnseen, id, s.leaseTime(now.Add(n.UnseenAfter)), struct{}{}); err != nil {
+				return err
+			}
+		}
+		var rules map[string][]Rule
+		if n.Question {
+			if err := s.replaceQuestion(ctx, tx, id, n); err != nil {
+				return err
+			}
+			var err error
+			if rules, err = s.storedRules(ctx, keys(people)); err != nil {
+				return err
+			}
 		}
 		methods, err := s.methodsOf(ctx, people)
 		if err != nil {
@@ -67,6 +84,14 @@ func (s *Service) Notice(ctx context.Context, n Notice) (string, error) {
 			d := &row{
 				ID: kit.NewID(), Message: "notice", MessageID: id, Incident: n.Incident, Ref: n.Ref, RecipientKind: "person", Person: pid, Name: p.Name,
 				Language: p.Language, Zone: p.Timezone, State: Pending, Created: now, Due: at,
+			}
+			if n.Question {
+				if plan := PlanOf(methods[pid], rules[pid], n.Severity); len(plan) > 0 {
+					if err := s.ask(ctx, tx, d, plan, at); err != nil {
+						return err
+					}
+					continue
+				}
 			}
 			m, ok := forNotice(methods[pid])
 			if !ok {
@@ -173,6 +198,18 @@ func (s *Service) seen(ctx context.Context, tx *db.Tx, notice, person string) er
 		err := s.d.Read(ctx).QueryRowContext(ctx, `SELECT 1 FROM notice_person WHERE notice = ? AND person = ?`, notice, person).Scan(&one)
 		return db.NoRows(err, "notice", notice)
 	}
+	stored, err := s.notice(ctx, notice)
+	if err != nil {
+		return err
+	}
+	if err := due.Cancel(ctx, tx, dueUnseen, notice); err != nil {
+		return err
+	}
+	if err := ledger.Append(ctx, tx, ledger.Entry{
+		Subject: ledger.Subject{Kind: "notice", ID: notice}, Incident: stored.incident, Body: NoticeSeen{Template: stored.template, Person: person},
+	}); err != nil {
+		return err
+	}
 	ds, err := s.deliveries(ctx, `message = 'notice' AND message_id = ? AND person = ? AND state IN ('sent', 'in_doubt') ORDER BY sent_at DESC LIMIT 1`, notice, person)
 	if err != nil || len(ds) == 0 {
 		return err
@@ -186,12 +223,7 @@ func (s *Service) Notices(ctx context.Context, incident string) ([]NoticeView, e
 		return nil, err
 	}
 	rows, err := s.d.Read(ctx).QueryContext(ctx, `SELECT id, template, incident, ref, created_at FROM notice WHERE incident = ? ORDER BY id DESC LIMIT 200`, incident)
-	list, err := collect(rows, err, func(r scanner) (v NoticeView, err error) {
-		var at int64
-		err = r.Scan(&v.ID, &v.Template, &v.Incident, &v.Ref, &at)
-		v.At, v.Seen = kit.FromMicros(at), map[string]time.Time{}
-		return v, err
-	})
+	list, err := collect(rows, err, scanNotice)
 	if err != nil || len(list) == 0 {
 		return list, err
 	}
@@ -213,14 +245,25 @@ func (s *Service) Notices(ctx context.Context, incident string) ([]NoticeView, e
 	return list, err
 }
 
+func scanNotice(r scanner) (v NoticeView, err error) {
+	var at int64
+	err = r.Scan(&v.ID, &v.Template, &v.Incident, &v.Ref, &at)
+	v.At, v.Seen = kit.FromMicros(at), map[string]time.Time{}
+	return v, err
+}
+
 type storedNotice struct {
 	template, incident, ref, severity, args string
-	confidential                            bool
+	confidential, question                  bool
+	created                                 time.Time
+	unseenAfter                             time.Duration
 }
 
 func (s *Service) notice(ctx context.Context, id string) (n storedNotice, err error) {
-	err = s.d.Read(ctx).QueryRowContext(ctx, `SELECT template, incident, ref, severity, confidential, args FROM notice WHERE id = ?`, id).
-		Scan(&n.template, &n.incident, &n.ref, &n.severity, &n.confidential, &n.args)
+	var created, after int64
+	err = s.d.Read(ctx).QueryRowContext(ctx, `SELECT template, incident, ref, severity, confidential, args, question, created_at, unseen_after FROM notice WHERE id = ?`, id).
+		Scan(&n.template, &n.incident, &n.ref, &n.severity, &n.confidential, &n.args, &n.question, &created, &after)
+	n.created, n.unseenAfter = kit.FromMicros(created), time.Duration(after)*time.Microsecond
 	return n, db.NoRows(err, "notice", id)
 }
 
@@ -250,7 +293,11 @@ func (s *Service) renderNotice(ctx context.Context, d *row) (*letter, webhook, e
 		return nil, webhook{}, err
 	}
 	lang := d.Language
-	m := &letter{Lang: lang, Button: s.t(lang, "message.notice.button")}
+	kind := "notice"
+	if n.question {
+		kind = "question"
+	}
+	m := &letter{Lang: lang, Button: s.t(lang, "message."+kind+".button")}
 	var body string
 	if m.Subject, body, err = s.words(n, lang, d.Zone); err != nil {
 		return nil, webhook{}, err
@@ -258,7 +305,7 @@ func (s *Service) renderNotice(ctx context.Context, d *row) (*letter, webhook, e
 	m.Lines = []string{body}
 	if d.Person != "" {
 		m.Link = s.link("notice", d.MessageID+"|"+d.Person)
-		m.Second = s.t(lang, "message.notice.link", "url", m.Link)
+		m.Second = s.t(lang, "message."+kind+".link", "url", m.Link)
 	}
 	if n.ref != "" && d.Person != "" {
 		m.Footer = s.t(lang, "message.notice.open", "url", s.base()+"/incidents/"+n.ref)
@@ -278,9 +325,16 @@ func (s *Service) noticeView(ctx context.Context, v View, id string) (View, erro
 	}
 	v.Page.Ref, v.Page.Severity, v.Page.Incident = n.ref, n.severity, n.incident
 	var seen int64
-	err = s.d.Read(ctx).QueryRowContext(ctx, `SELECT seen_at FROM notice_person WHERE notice = ? AND person = ?`, id, v.Person.ID).Scan(&seen)
+	err = s.d.Read(ctx).QueryRowContext(ctx, `SELECT seen_at, answer FROM notice_person WHERE notice = ? AND person = ?`, id, v.Person.ID).Scan(&seen, &v.Answer)
 	v.Seen = kit.FromMicros(seen)
-	return v, db.MapError(err)
+	if err != nil || !n.question {
+		return v, db.MapError(err)
+	}
+	other, err := s.tookSince(ctx, n.incident, v.Person.ID, n.created)
+	if other != nil {
+		v.TakenBy, v.TakenAt = Named{ID: other.Person.ID, Name: s.name(ctx, other.Person.ID)}, other.AnsweredAt
+	}
+	return v, err
 }
 
 // arg keeps the kind of an argument over the database.

@@ -67,7 +67,7 @@ func (s *Service) openOne(ctx context.Context, tx *db.Tx, o Open, a Asked, p Per
 		ID: kit.NewID(), Bundle: b.id, Ladder: o.Ladder, Round: max(o.Round, 1), Step: o.Step, Incident: o.Incident, Ref: o.Ref,
 		Person: Named{ID: p.ID}, Duty: a.Duty, State: PageIsOpen, Severity: o.Severity, Title: o.Title, Service: o.Service,
 		ServiceName: o.ServiceName, Since: o.Since, Exercise: o.Exercise, Confidential: o.Confidential, Text: o.Text, Alerts: len(o.Alerts),
-		OpenedAt: now, NextPerson: Named{ID: o.NextPerson}, NextAt: o.NextAt,
+		OpenedAt: now, NextPerson: Named{ID: o.NextPerson}, NextAt: o.NextAt, Silent: o.Silent, Informs: o.Informs,
 	}
 	if page.Ladder == "" {
 		page.Ladder = page.ID
@@ -174,6 +174,10 @@ func (s *Service) fresh(ctx context.Context, bundle string) (map[string]row, err
 // its own incident alone.
 func subjectOf(o Open) string {
 	switch {
+	case o.Informs:
+		return "informs:" + o.Incident
+	case o.Incident == "":
+		return "ladder:" + o.Ladder
 	case o.Exercise || o.Confidential || o.Service == "":
 		return "incident:" + o.Incident
 	default:
@@ -322,7 +326,7 @@ func (s *Service) end(ctx context.Context, tx *db.Tx, pages []Page, state string
 			continue
 		}
 		bundles[p.Bundle] = true
-		pe := PageEnd{Person: p.Person.ID, Ladder: p.Ladder, Step: p.Step, Round: p.Round, Method: e.method, AfterS: int64(now.Sub(p.OpenedAt) / time.Second)}
+		pe := PageEnd{Person: p.Person.ID, Ladder: p.Ladder, Step: p.Step, Round: p.Round, Method: e.method, AfterS: int64(now.Sub(p.OpenedAt) / time.Second), Informs: p.Informs}
 		var body ledger.Body
 		switch state {
 		case PageIsAcknowledged:

@@ -268,7 +268,7 @@ func (s *Service) pageMail(ctx context.Context, d *row, p Page, incidents []Page
 	sev := s.severity(lang, p.Severity)
 	m := &letter{Lang: lang, Link: s.link("page", p.Bundle), Button: s.t(lang, "message.page.button")}
 	m.Second = s.t(lang, "message.page.link", "url", m.Link)
-	service := p.ServiceName
+	service := p.ServiceName.In(lang)
 	if service == "" {
 		service = p.Service
 	}
@@ -294,6 +294,12 @@ func (s *Service) pageMail(ctx context.Context, d *row, p Page, incidents []Page
 	}
 	if p.Text != "" && !p.Confidential {
 		m.Lines = append(m.Lines, p.Text)
+	}
+	if p.Informs {
+		m.Lines = append(m.Lines, s.t(lang, "message.page.informs"))
+	}
+	if x := p.Silent; x != nil {
+		m.Lines = append(m.Lines, s.t(lang, "message.page."+x.Reason, "name", s.name(ctx, x.Person), "at", at(x.TookAt), "since", at(x.Since)))
 	}
 	second := s.t(lang, "message.page.since", "ref", p.Ref, "severity", sev, "since", at(p.Since))
 	if p.Since.IsZero() {

@@ -34,6 +34,7 @@ const (
 	dueDelivery = "delivery"
 	dueNotice   = "notice-delivery"
 	duePageEnd  = "page-end"
+	dueUnseen   = "notice-unseen"
 )
 
 // Tasks are the due rows that this package does.
@@ -42,6 +43,7 @@ func (s *Service) Tasks() []due.Task {
 		{Kind: dueDelivery, Lane: due.Paging, Senders: 16, Claimed: s.claimed, Send: s.send},
 		{Kind: dueNotice, Lane: due.Normal, Senders: 4, Claimed: s.claimed, Send: s.send},
 		{Kind: duePageEnd, Lane: due.Normal, Run: s.endStale},
+		{Kind: dueUnseen, Lane: due.Normal, Run: s.unseen},
 	}
 }
 

@@ -149,7 +149,7 @@ func (h *house) methods(person string) {
 func incident(n int) notify.Open {
 	return notify.Open{
 		Ladder: fmt.Sprintf("ladder-%d", n), Step: 1, Round: 1, Incident: fmt.Sprintf("incident-%d", n), Ref: fmt.Sprintf("INC-%d", n), Severity: "sev2",
-		Title: "high error rate", Service: "payments", ServiceName: "Payments", Since: start.Add(-2 * time.Minute),
+		Title: "high error rate", Service: "payments", ServiceName: kit.Text{FR: "Paiement", EN: "Payments"}, Since: start.Add(-2 * time.Minute),
 		People: []notify.Asked{{Person: "ana", Duty: "primary"}}, Alerts: []notify.Alert{{DedupKey: fmt.Sprintf("a-%d", n), Title: fmt.Sprintf("alert %d", n)}},
 		NextPerson: "paul", NextAt: start.Add(3 * time.Minute),
 	}
@@ -542,7 +542,7 @@ func TestConfidential(t *testing.T) {
 	each(t, func(h *house) {
 		h.methods("ana")
 		o := incident(1)
-		o.Confidential, o.Title, o.ServiceName, o.Text = true, "leaked keys", "Vault", "call me"
+		o.Confidential, o.Title, o.ServiceName, o.Text = true, "leaked keys", kit.Both("Vault"), "call me"
 		h.must(h.s.OpenPages(h.ctx, o))
 		_, err := h.s.Notice(h.ctx, notify.Notice{Template: "management", People: []string{"ana"}, Incident: "incident-1", Ref: "INC-1", Severity: "sev1", Confidential: true, Args: map[string]any{"title": "leaked keys"}})
 		h.must(err)
@@ -606,7 +606,186 @@ func TestNoticeSeen(t *testing.T) {
 		if len(ns) != 1 || ns[0].Seen["paul"].IsZero() {
 			h.t.Fatalf("%+v", ns)
 		}
-		h.want("incident-1", "notice.queued", "delivery.sent", "delivery.confirmed")
+		h.want("incident-1", "notice.queued", "delivery.sent", "notice.seen", "delivery.confirmed")
+	})
+}
+
+// tokenOf finds the token of the link in a message.
+func tokenOf(t *testing.T, m notify.Message) string {
+	t.Helper()
+	i := strings.Index(m.Text, "/a/")
+	if i < 0 {
+		t.Fatalf("no link in %q", m.Text)
+	}
+	token, _, _ := strings.Cut(m.Text[i+3:], "\n")
+	return token
+}
+
+// A question goes by the methods of a page, is answered by one tap, and once answered
+// is asked by no further method.
+func TestQuestion(t *testing.T) {
+	each(t, func(h *house) {
+		h.methods("ana")
+		h.must(h.s.OpenPages(h.ctx, incident(1)))
+		h.idle()
+		pages, err := h.s.Pages(h.ctx, notify.Filter{Person: "ana"})
+		h.must(err)
+		page := pages.Items[0].ID
+		if err := h.s.Still(h.as("ana"), page, true); kit.CodeOf(err) != kit.CodeConflict {
+			h.t.Fatalf("answered before it was taken: %v", err)
+		}
+		h.must(h.s.Answer(h.as("ana"), page, true))
+		ask := func() string {
+			id, err := h.s.Notice(h.ctx, notify.Notice{
+				Template: "still", People: []string{"ana"}, Incident: "incident-1", Ref: "INC-1", Severity: "sev2", Urgent: true, Question: true,
+				Args: map[string]any{"title": "slow", "until": h.clock.Now().Add(5 * time.Minute)},
+			})
+			h.must(err)
+			h.idle()
+			return id
+		}
+		before := len(h.hook.messages())
+		ask()
+		got := h.hook.messages()
+		if len(got) != before+1 || !strings.Contains(got[before].Text, "Are you still on it?") {
+			h.t.Fatalf("%d messages, %+v", len(got), got)
+		}
+		token := tokenOf(h.t, got[before])
+		v, err := h.s.PageByToken(context.Background(), token)
+		h.must(err)
+		if v.Kind != "question" || v.Answer != "" || v.Page.Ref != "INC-1" {
+			h.t.Fatalf("%+v", v)
+		}
+		if open, err := h.s.Questions(h.ctx, "ana"); err != nil || len(open) != 1 {
+			h.t.Fatalf("%+v, %v", open, err)
+		}
+		mails := len(h.email.messages())
+		for range 2 {
+			h.must(h.s.AnswerByToken(context.Background(), token, true, kit.ViaWeb))
+		}
+		h.clock.Advance(10 * time.Minute)
+		h.idle()
+		if n := len(h.email.messages()); n != mails {
+			h.t.Errorf("asked by %d more mails after the answer", n-mails)
+		}
+		// No after yes is another answer; a further question closes the one before.
+		h.must(h.s.AnswerByToken(context.Background(), token, false, kit.ViaWeb))
+		second := ask()
+		if err := h.s.AnswerByToken(context.Background(), token, true, kit.ViaWeb); kit.CodeOf(err) != kit.CodeConflict {
+			h.t.Errorf("an old question was answered: %v", err)
+		}
+		h.must(h.s.AnswerQuestion(h.as("ana"), second, true))
+		if err := h.s.AnswerQuestion(h.as("paul"), second, true); kit.CodeOf(err) != kit.CodeNotFound {
+			h.t.Errorf("a question of somebody else was answered: %v", err)
+		}
+		facts, err := ledger.New(h.d).Facts(h.ctx, ledger.Filter{Types: []string{"page.checked"}})
+		h.must(err)
+		var answers []string
+		for _, f := range facts {
+			var b notify.PageChecked
+			h.must(f.Decode(&b))
+			if f.Subject != (ledger.Subject{Kind: "page", ID: page}) || f.Incident != "incident-1" || f.Actor.ID != "ana" {
+				h.t.Errorf("%+v", f)
+			}
+			answers = append(answers, b.Answer)
+		}
+		if want := []string{"here", "not_here", "here"}; !slices.Equal(answers, want) {
+			h.t.Errorf("answers %v, want %v", answers, want)
+		}
+		third := ask()
+		h.must(h.s.Over(h.ctx, "incident-1", "incident.cancelled"))
+		if err := h.s.AnswerQuestion(h.as("ana"), third, true); kit.CodeOf(err) != kit.CodeConflict {
+			h.t.Errorf("a question about what is over was answered: %v", err)
+		}
+	})
+}
+
+func TestNoticeUnseen(t *testing.T) {
+	each(t, func(h *house) {
+		tell := func(incident string) string {
+			id, err := h.s.Notice(h.ctx, notify.Notice{
+				Template: "management", People: []string{"ana", "paul"}, Incident: incident, Ref: "INC-1", Severity: "sev1", UnseenAfter: 15 * time.Minute,
+				Args: map[string]any{"title": "slow"},
+			})
+			h.must(err)
+			h.idle()
+			return id
+		}
+		seen := tell("seen")
+		unseen := tell("unseen")
+		tell("over")
+		h.must(h.s.Seen(h.as("paul"), seen))
+		h.must(h.s.Over(h.ctx, "over", "incident.cancelled"))
+		h.clock.Advance(15 * time.Minute)
+		h.idle()
+		facts, err := ledger.New(h.d).Facts(h.ctx, ledger.Filter{Types: []string{"notice.unseen"}})
+		h.must(err)
+		var b notify.NoticeUnseen
+		if len(facts) != 1 || facts[0].Incident != "unseen" || facts[0].Subject.ID != unseen || facts[0].Decode(&b) != nil || b.AfterS != 900 || len(b.People) != 2 {
+			h.t.Fatalf("%+v %+v", facts, b)
+		}
+	})
+}
+
+// Knowing of an incident is not taking it, and who takes it leaves those to be told.
+func TestPagesThatInform(t *testing.T) {
+	each(t, func(h *house) {
+		h.must(h.s.OpenPages(h.ctx, incident(1)))
+		o := incident(1)
+		o.Ladder, o.Informs, o.People = "ladder-informs", true, []notify.Asked{{Person: "paul"}, {Person: "ana"}}
+		h.must(h.s.OpenPages(h.ctx, o))
+		states := func() string {
+			l, err := h.s.Pages(h.ctx, notify.Filter{})
+			h.must(err)
+			var out []string
+			for _, p := range l.Items {
+				out = append(out, fmt.Sprintf("%s:%v:%s", p.Person.ID, p.Informs, p.State))
+			}
+			slices.Sort(out)
+			return strings.Join(out, " ")
+		}
+		h.must(h.s.Acknowledged(h.ctx, "incident-1", "ana"))
+		if got := states(); got != "ana:false:acknowledged ana:true:open paul:true:open" {
+			h.t.Fatal(got)
+		}
+		h.must(h.s.AnswerIncident(h.as("ana"), "incident-1", true))
+		h.must(h.s.WithdrawInforming(h.ctx, "incident-1", "ana"))
+		if got := states(); got != "ana:false:acknowledged ana:true:acknowledged paul:true:withdrawn" {
+			h.t.Fatal(got)
+		}
+	})
+}
+
+// Pages that belong to no incident are apart from each other.
+func TestPagesWithoutAnIncident(t *testing.T) {
+	each(t, func(h *house) {
+		for n := range 2 {
+			h.must(h.s.OpenPages(h.ctx, notify.Open{Ladder: fmt.Sprint("loose-", n), Step: 1, Round: 1, Title: "Come, please", People: []notify.Asked{{Person: "ana"}, {Person: "paul"}}}))
+		}
+		l, err := h.s.Pages(h.ctx, notify.Filter{Person: "ana", Ladder: "loose-0"})
+		h.must(err)
+		h.must(h.s.Answer(h.as("ana"), l.Items[0].ID, true))
+		h.must(h.s.WithdrawLadder(h.ctx, "loose-0", "ana", "answered"))
+		open, err := h.s.Pages(h.ctx, notify.Filter{State: notify.PageIsOpen})
+		h.must(err)
+		if len(open.Items) != 2 || open.Items[0].Ladder != "loose-1" || open.Items[1].Ladder != "loose-1" {
+			h.t.Fatalf("%+v", open.Items)
+		}
+	})
+}
+
+// Words follow the reader: the service by its name, the silent holder with the times.
+func TestWordsOfAResumedPage(t *testing.T) {
+	each(t, func(h *house) {
+		o := incident(1)
+		o.Silent = &notify.Silent{Person: "ana", TookAt: start.Add(-26 * time.Minute), Since: start.Add(-20 * time.Minute), Reason: "silent"}
+		o.People = []notify.Asked{{Person: "paul"}}
+		h.must(h.s.OpenPages(h.ctx, o))
+		h.idle()
+		got := h.email.messages()[0]
+		if !strings.Contains(got.Subject, "Paiement") || !strings.Contains(got.Text, "Ana Lopez l’a pris à 02:48 et ne donne plus signe depuis 02:54.") {
+			h.t.Errorf("%s\n%s", got.Subject, got.Text)
+		}
 	})
 }
 

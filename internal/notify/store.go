@@ -38,8 +38,8 @@ type row struct {
 const deliveryColumns = `id, message, message_id, bundle, incident, ref, recipient_kind, person, name, language, timezone, method, kind, addr,
 	state, attempt, admitted, digest, created_at, due_at, first_at, sent_at, confirmed_at, provider_id, error`
 
-const pageColumns = `id, bundle, ladder, round, step, incident, ref, person, duty, state, severity, title, service, service_name, since,
-	exercise, confidential, note, alerts, opened_at, ended_at, method, ended_by, reason, next_person, next_at`
+const pageColumns = `id, bundle, ladder, round, step, incident, ref, person, duty, state, severity, title, service, service_fr, service_en, since,
+	exercise, confidential, note, alerts, opened_at, ended_at, method, ended_by, reason, next_person, next_at, silent, informs`
 
 type scanner interface{ Scan(dest ...any) error }
 
@@ -54,9 +54,13 @@ func scanDelivery(r scanner) (d row, err error) {
 
 func scanPage(r scanner) (p Page, err error) {
 	var since, opened, ended, next int64
+	var silent string
 	err = r.Scan(&p.ID, &p.Bundle, &p.Ladder, &p.Round, &p.Step, &p.Incident, &p.Ref, &p.Person.ID, &p.Duty, &p.State, &p.Severity, &p.Title,
-		&p.Service, &p.ServiceName, &since, &p.Exercise, &p.Confidential, &p.Text, &p.Alerts, &opened, &ended, &p.Method, &p.EndedBy, &p.EndedReason,
-		&p.NextPerson.ID, &next)
+		&p.Service, &p.ServiceName.FR, &p.ServiceName.EN, &since, &p.Exercise, &p.Confidential, &p.Text, &p.Alerts, &opened, &ended, &p.Method, &p.EndedBy, &p.EndedReason,
+		&p.NextPerson.ID, &next, &silent, &p.Informs)
+	if err == nil && silent != "" {
+		err = json.Unmarshal([]byte(silent), &p.Silent)
+	}
 	p.Since, p.OpenedAt, p.AnsweredAt, p.NextAt = kit.FromMicros(since), kit.FromMicros(opened), kit.FromMicros(ended), kit.FromMicros(next)
 	return p, err
 }
@@ -154,12 +158,20 @@ func insertDelivery(ctx context.Context, tx *db.Tx, d *row) error {
 }
 
 func insertPage(ctx context.Context, tx *db.Tx, p *Page) (bool, error) {
+	silent := ""
+	if p.Silent != nil {
+		raw, err := json.Marshal(p.Silent)
+		if err != nil {
+			return false, kit.Internal(err)
+		}
+		silent = string(raw)
+	}
 	n, err := changed(ctx, tx, `INSERT INTO page (`+pageColumns+`)
-		VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19,$20,$21,$22,$23,$24,$25,$26)
+		VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19,$20,$21,$22,$23,$24,$25,$26,$27,$28,$29)
 		ON CONFLICT (ladder, round, step, person) DO NOTHING`,
-		p.ID, p.Bundle, p.Ladder, p.Round, p.Step, p.Incident, p.Ref, p.Person.ID, p.Duty, p.State, p.Severity, p.Title, p.Service, p.ServiceName,
+		p.ID, p.Bundle, p.Ladder, p.Round, p.Step, p.Incident, p.Ref, p.Person.ID, p.Duty, p.State, p.Severity, p.Title, p.Service, p.ServiceName.FR, p.ServiceName.EN,
 		kit.Micros(p.Since), p.Exercise, p.Confidential, p.Text, p.Alerts, kit.Micros(p.OpenedAt), kit.Micros(p.AnsweredAt), p.Method, p.EndedBy,
-		p.EndedReason, p.NextPerson.ID, kit.Micros(p.NextAt))
+		p.EndedReason, p.NextPerson.ID, kit.Micros(p.NextAt), silent, p.Informs)
 	return n > 0, err
 }
 

@@ -31,8 +31,10 @@ type Open struct {
 	// Incident is the internal id, Ref the reference.
 	Incident, Ref string
 	// Severity is sev1 … sev4; empty is not assessed and treated as sev2.
-	Severity, Title      string
-	Service, ServiceName string
+	Severity, Title string
+	// Service is its id, ServiceName what each reader sees.
+	Service     string
+	ServiceName kit.Text
 	// Since is when it began.
 	Since  time.Time
 	People []Asked
@@ -46,6 +48,21 @@ type Open struct {
 	NextAt     time.Time
 	// Text is what somebody who pages by hand says.
 	Text string
+	// Silent is whom the people stand in for; nil when nobody went silent.
+	Silent *Silent
+	// Informs asks to confirm that somebody knows; the answer does not take the
+	// incident, and who takes the incident does not answer it.
+	Informs bool
+}
+
+// Silent is a person who had it and gave no sign, or said that they have it no more.
+type Silent struct {
+	Person string `json:"person"`
+	// TookAt is when they took it, Since when their last sign came.
+	TookAt time.Time `json:"took_at,omitzero"`
+	Since  time.Time `json:"since,omitzero"`
+	// Reason is silent or not_here.
+	Reason string `json:"reason"`
 }
 
 // Person is what messages need to know of somebody.
@@ -70,7 +87,8 @@ type Page struct {
 	Step, Round          int
 	State                string // open, acknowledged, refused, unanswered, withdrawn
 	Severity, Title      string
-	Service, ServiceName string
+	Service              string
+	ServiceName          kit.Text
 	Bundle               string
 	Alerts               int
 	Exercise             bool
@@ -82,6 +100,8 @@ type Page struct {
 	EndedBy, EndedReason string
 	Duty, Text           string
 	Since                time.Time
+	Silent               *Silent
+	Informs              bool
 }
 
 // The states of a page.
@@ -93,7 +113,7 @@ const (
 	PageIsWithdrawn    = "withdrawn"
 )
 
-// View is what the holder of a token sees; Kind is page, notice or test.
+// View is what the holder of a token sees; Kind is page, notice, question or test.
 type View struct {
 	Kind   string
 	Person Person
@@ -111,6 +131,9 @@ type View struct {
 	// a test was answered.
 	Subject, Text string
 	Seen          time.Time
+	// Answer is what was answered to a question: here, not_here, closed when it is
+	// asked no more, empty before.
+	Answer string
 }
 
 // Filter narrows a list of pages; empty fields do not.
@@ -215,6 +238,11 @@ type Notice struct {
 	Args map[string]any
 	// At is when it is sent at the earliest; zero means now.
 	At time.Time
+	// Question asks to answer here or not here, by the methods of a page.
+	Question bool
+	// UnseenAfter is how long after it was queued a notice that nobody has seen is
+	// told as notice.unseen; 0 is never.
+	UnseenAfter time.Duration
 }
 
 // NoticeView is a notice with who has seen it.

@@ -92,6 +92,10 @@ type StepRun struct {
 	Skipped  []Skipped `json:"skipped,omitempty"`
 	// LastResort is set when the organisation's last-resort contact is to be reached.
 	LastResort bool `json:"last_resort,omitempty"`
+	// Informs is set when whoever answers shall know, not take the incident.
+	Informs bool `json:"informs,omitempty"`
+	// Silent is whom the step stands in for, when a ladder runs again.
+	Silent *Silent `json:"silent,omitempty"`
 }
 
 // FactType implements ledger.Body.
@@ -126,9 +130,10 @@ func (LadderStopped) FactType() string { return "ladder.stopped" }
 // LadderResumed is the body of ladder.resumed.
 type LadderResumed struct {
 	// By is the holder who was silent, Since when.
-	By     string    `json:"by,omitempty"`
-	Since  time.Time `json:"since,omitzero"`
-	Reason string    `json:"reason"`
+	By    string    `json:"by,omitempty"`
+	Since time.Time `json:"since,omitzero"`
+	// Reason is silent, not_here.
+	Reason string `json:"reason"`
 }
 
 // FactType implements ledger.Body.

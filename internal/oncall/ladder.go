@@ -51,6 +51,31 @@ type Frozen struct {
 	// start any more because the incident ended before.
 	Dormant bool `json:"dormant,omitempty"`
 	Ended   bool `json:"ended,omitempty"`
+	// Informs is a ladder that goes on until somebody knows; who answers it does not
+	// take the incident, and who takes the incident does not answer it.
+	Informs bool `json:"informs,omitempty"`
+	// Lap counts how often the ladder began again after it had run out.
+	Lap int `json:"lap,omitempty"`
+	// Asked is when each person was last asked.
+	Asked map[string]Ask `json:"asked,omitempty"`
+	// Silent is set while the ladder runs because its holder does not have it any more.
+	Silent *Silent `json:"silent,omitempty"`
+}
+
+// Ask is when somebody was asked, in microseconds, and in which round.
+type Ask struct {
+	At    int64 `json:"at"`
+	Round int   `json:"round"`
+}
+
+// Silent is a holder who gave no sign, or said that they are not on it any more.
+type Silent struct {
+	Person string `json:"person"`
+	// TookAt is when the person took it, Since when the last sign came.
+	TookAt time.Time `json:"took_at,omitzero"`
+	Since  time.Time `json:"since,omitzero"`
+	// Reason is silent or not_here.
+	Reason string `json:"reason"`
 }
 
 // Rung is one thing that a ladder does at one instant.
@@ -68,7 +93,7 @@ type Rung struct {
 // nothing: its primary gets a notice. One without steps begins with the succession.
 func Rungs(f Frozen) []Rung {
 	if f.OnlyPerson != "" {
-		return []Rung{{Round: 1, Step: 1, Kind: KindStep, Targets: []string{"person:" + f.OnlyPerson}}}
+		return []Rung{{Round: 1 + f.Lap, Step: 1, Kind: KindStep, Targets: []string{"person:" + f.OnlyPerson}}}
 	}
 	if f.Severity == Sev4 && !f.Manual {
 		return nil
@@ -76,13 +101,15 @@ func Rungs(f Frozen) []Rung {
 	var out []Rung
 	var base, last time.Duration
 	rounds := max(f.Rounds, 1)
+	// A lap goes on counting: a page is one per person, ladder, round and step.
+	before := f.Lap * rounds
 	for round := 1; round <= rounds && len(f.Steps) > 0; round++ {
 		for i, s := range f.Steps {
 			after := time.Duration(s.After)
-			if f.Severity == Sev1 && round == 1 && i == 1 {
+			if f.Severity == Sev1 && round == 1 && i == 1 && !f.Informs {
 				after = time.Duration(f.Steps[0].After)
 			}
-			out = append(out, Rung{Round: round, Step: i + 1, Kind: KindStep, Targets: s.Page, RoundRobin: s.RoundRobin, After: base + after})
+			out = append(out, Rung{Round: before + round, Step: i + 1, Kind: KindStep, Targets: s.Page, RoundRobin: s.RoundRobin, After: base + after})
 		}
 		last = base + time.Duration(f.Steps[len(f.Steps)-1].After)
 		base = last + f.Gap
@@ -90,7 +117,7 @@ func Rungs(f Frozen) []Rung {
 	n := len(f.Steps)
 	add := func(kind string, targets ...string) {
 		n++
-		out = append(out, Rung{Round: rounds, Step: n, Kind: kind, Targets: targets, After: base})
+		out = append(out, Rung{Round: before + rounds, Step: n, Kind: kind, Targets: targets, After: base})
 		base += f.Gap
 	}
 	for _, p := range f.Succession {
@@ -147,6 +174,23 @@ func (p Position) Again(rungs []Rung, now time.Time) Position {
 	}
 	p.Base = now.Add(-rungs[p.Next].After)
 	return p
+}
+
+// AskedLately tells whether all of the people were asked less than the gap of a round
+// ago. until is when that is over, for those who were asked in an earlier round than
+// this one; zero when it was in this one.
+func AskedLately(f Frozen, round int, people []Paged, now time.Time) (until time.Time, lately bool) {
+	for _, p := range people {
+		ask, ok := f.Asked[p.Person]
+		over := time.UnixMicro(ask.At).UTC().Add(f.Gap)
+		if !ok || !over.After(now) {
+			return time.Time{}, false
+		}
+		if ask.Round < round && over.After(until) {
+			until = over
+		}
+	}
+	return until, len(people) > 0
 }
 
 // Raised gives the position after the severity rose to sev1: the second step of

@@ -19,6 +19,7 @@ const (
 	SkipUnreachable     = "unreachable"
 	SkipUnknown         = "unknown"
 	SkipAway            = "away"
+	SkipAlreadyPaged    = "already_paged"
 )
 
 // onSchedule is a schedule that can be asked.

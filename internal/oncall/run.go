@@ -2,8 +2,6 @@ package oncall
 
 import (
 	"context"
-	"encoding/json"
-	"slices"
 	"strings"
 	"time"
 
@@ -41,7 +39,10 @@ func (s *Service) fact(ctx context.Context, tx *db.Tx, l *run, b ledger.Body) er
 
 // advance runs every rung that is due, notes when the next one is, and ends the
 // ladder when none is left. A rung that reaches nobody lets the next one run at once.
-func (s *Service) advance(ctx context.Context, tx *db.Tx, l *run) error {
+// early says that the next rung runs before its time: then it does not ask again
+// whom it has just asked. Within a round such a rung is passed over, a new round
+// waits until its gap has passed since.
+func (s *Service) advance(ctx context.Context, tx *db.Tx, l *run, early bool) error {
 	now := tx.Now()
 	l.pos = l.pos.Late(l.rungs, now)
 	var r *roster
@@ -57,12 +58,23 @@ func (s *Service) advance(ctx context.Context, tx *db.Tx, l *run) error {
 				return err
 			}
 		}
-		var err error
-		if reached, err = s.runRung(ctx, tx, r, l); err != nil {
+		rung := l.rungs[l.pos.Next]
+		step, err := r.step(ctx, &l.frozen, rung, now)
+		if err != nil {
+			return err
+		}
+		if until, lately := AskedLately(l.frozen, rung.Round, step.people, now); early && lately {
+			if !until.IsZero() {
+				l.pos.Base = l.pos.Base.Add(until.Sub(at))
+				break
+			}
+			step.passOver()
+		}
+		if reached, err = s.runRung(ctx, tx, l, rung, step); err != nil {
 			return err
 		}
 		l.pos.Next++
-		if !reached {
+		if early = !reached; early {
 			l.pos = l.pos.Hasten(l.rungs, now)
 		}
 	}
@@ -83,6 +95,26 @@ func (s *Service) advance(ctx context.Context, tx *db.Tx, l *run) error {
 	return s.fact(ctx, tx, l, LadderExhausted{Reason: "nobody_answered"})
 }
 
+// step is whom a rung reaches.
+type step struct {
+	people   []Paged
+	skipped  []Skipped
+	channels []string
+}
+
+func (r *roster) step(ctx context.Context, f *Frozen, rung Rung, at time.Time) (st step, err error) {
+	st.people, st.skipped, st.channels, err = r.resolve(ctx, f, rung, at)
+	return st, err
+}
+
+// passOver leaves out people who were asked just now.
+func (st *step) passOver() {
+	for _, p := range st.people {
+		st.skipped = append(st.skipped, Skipped{Target: p.Target, Person: p.Person, Reason: SkipAlreadyPaged})
+	}
+	st.people = nil
+}
+
 func (s *Service) wait(ctx context.Context, tx *db.Tx, l *run, at time.Time) error {
 	l.row.NextAt = kit.Micros(at)
 	if err := s.saveRun(ctx, tx, l); err != nil {
@@ -91,29 +123,30 @@ func (s *Service) wait(ctx context.Context, tx *db.Tx, l *run, at time.Time) err
 	return due.At(ctx, tx, dueStep, l.row.ID, at, struct{}{})
 }
 
-func (s *Service) runRung(ctx context.Context, tx *db.Tx, r *roster, l *run) (reached bool, err error) {
-	rung, f := l.rungs[l.pos.Next], &l.frozen
-	people, skipped, channels, err := r.resolve(ctx, f, rung, tx.Now())
-	if err != nil {
-		return false, err
-	}
+func (s *Service) runRung(ctx context.Context, tx *db.Tx, l *run, rung Rung, st step) (reached bool, err error) {
+	f := &l.frozen
 	last := rung.Kind == KindLastResort
-	ids := make([]string, len(people))
-	if people == nil {
-		people = []Paged{}
+	ids := make([]string, len(st.people))
+	if st.people == nil {
+		st.people = []Paged{}
 	}
 	if rung.Targets == nil {
 		rung.Targets = []string{}
 	}
-	for i, p := range people {
+	if f.Asked == nil {
+		f.Asked = map[string]Ask{}
+	}
+	for i, p := range st.people {
 		ids[i] = p.Person
+		f.Asked[p.Person] = Ask{At: kit.Micros(tx.Now()), Round: rung.Round}
 	}
 	l.row.LastPaged = strings.Join(ids, " ")
 	err = s.fact(ctx, tx, l, StepRun{
 		Ref: l.row.Ref, Title: l.row.Title, Severity: f.Severity, Services: f.Services, Exercise: f.Exercise, Policy: f.Policy,
-		Round: rung.Round, Step: rung.Step, Kind: rung.Kind, Targets: rung.Targets, People: people, Channels: channels, Skipped: skipped, LastResort: last,
+		Round: rung.Round, Step: rung.Step, Kind: rung.Kind, Targets: rung.Targets, People: st.people, Channels: st.channels, Skipped: st.skipped,
+		LastResort: last, Informs: f.Informs, Silent: f.Silent,
 	})
-	return len(people) > 0 || last || len(channels) > 0 && len(skipped) == 0, err
+	return len(st.people) > 0 || last || len(st.channels) > 0 && len(st.skipped) == 0, err
 }
 
 func (s *Service) stepDue(ctx context.Context, tx *db.Tx, row due.Row) error {
@@ -128,7 +161,7 @@ func (s *Service) stepDue(ctx context.Context, tx *db.Tx, row due.Row) error {
 	if _, left := l.pos.NextAt(l.rungs); left && tx.Now().Sub(kit.FromMicros(l.row.ActiveAt)) > stale {
 		return s.stop(ctx, tx, l, "", "stale")
 	}
-	return s.advance(ctx, tx, l)
+	return s.advance(ctx, tx, l, false)
 }
 
 func (s *Service) stop(ctx context.Context, tx *db.Tx, l *run, by, reason string) error {
@@ -160,9 +193,15 @@ func (s *Service) Answered(ctx context.Context, ladder, person string) error {
 	})
 }
 
-// AnsweredIncident stops every open ladder of the incident: the person has it.
+// AnsweredIncident stops every open ladder of the incident that asked for somebody
+// to take it: the person has it.
 func (s *Service) AnsweredIncident(ctx context.Context, incident, person string) error {
-	return s.eachOf(ctx, incident, func(ctx context.Context, tx *db.Tx, l *run) error { return s.answered(ctx, tx, l, person) })
+	return s.eachOf(ctx, incident, func(ctx context.Context, tx *db.Tx, l *run) error {
+		if l.frozen.Informs {
+			return nil
+		}
+		return s.answered(ctx, tx, l, person)
+	})
 }
 
 // eachOf works on the ladders of an incident in one transaction.
@@ -187,6 +226,7 @@ func (s *Service) answered(ctx context.Context, tx *db.Tx, l *run, person string
 	}
 	now := kit.Micros(tx.Now())
 	l.row.State, l.row.AnsweredBy, l.row.AnsweredAt, l.row.ActiveAt, l.row.NextAt = Answered, person, now, now, 0
+	l.frozen.Silent = nil
 	if err := s.saveRun(ctx, tx, l); err != nil {
 		return err
 	}
@@ -197,82 +237,6 @@ func (s *Service) answered(ctx context.Context, tx *db.Tx, l *run, person string
 		return err
 	}
 	return s.watch(ctx, tx, l)
-}
-
-// watch asks later whether the holder is still on it.
-func (s *Service) watch(ctx context.Context, tx *db.Tx, l *run) error {
-	if !Asked(l.frozen.Severity) || l.frozen.OnlyPerson != "" || l.row.State != Answered {
-		return nil
-	}
-	still, err := s.p.Parameters.Duration(ctx, "P.still")
-	if err != nil {
-		return err
-	}
-	return due.At(ctx, tx, dueStill, l.row.ID, kit.FromMicros(l.row.ActiveAt).Add(still), struct{}{})
-}
-
-func (s *Service) stillDue(ctx context.Context, tx *db.Tx, row due.Row) error {
-	l, err := s.lockRun(ctx, tx, row.Key)
-	if err != nil || l == nil || l.row.State != Answered || !Asked(l.frozen.Severity) {
-		return err
-	}
-	still, err := s.p.Parameters.Duration(ctx, "P.still")
-	if err != nil {
-		return err
-	}
-	now := tx.Now()
-	if now.Before(kit.FromMicros(l.row.ActiveAt).Add(still)) {
-		return s.watch(ctx, tx, l)
-	}
-	// Of several ladders of an incident the newest one asks.
-	if list, err := s.Ladders(ctx, l.row.Incident); err != nil || len(list) > 0 && list[0].ID != l.row.ID {
-		return err
-	}
-	wait, err := s.p.Parameters.Duration(ctx, "P.resume")
-	if err != nil {
-		return err
-	}
-	until := now.Add(wait)
-	if s.p.Asker != nil {
-		if err := s.p.Asker.AskStill(ctx, Question{
-			Ladder: l.row.ID, Incident: l.row.Incident, Ref: l.row.Ref, Title: l.row.Title,
-			Severity: l.frozen.Severity, Person: l.row.AnsweredBy, Until: until,
-		}); err != nil {
-			return err
-		}
-	}
-	return due.At(ctx, tx, dueResume, l.row.ID, until, resumeBody{kit.Micros(now)})
-}
-
-func (s *Service) resumeDue(ctx context.Context, tx *db.Tx, row due.Row) error {
-	var body resumeBody
-	if err := json.Unmarshal(row.Body, &body); err != nil {
-		return kit.Internal(err)
-	}
-	l, err := s.lockRun(ctx, tx, row.Key)
-	if err != nil || l == nil || l.row.State != Answered || !Asked(l.frozen.Severity) {
-		return err
-	}
-	if l.row.ActiveAt >= body.Asked {
-		return s.watch(ctx, tx, l)
-	}
-	return s.resume(ctx, tx, l, LadderResumed{By: l.row.AnsweredBy, Since: kit.FromMicros(l.row.ActiveAt), Reason: "silent"})
-}
-
-func (s *Service) resume(ctx context.Context, tx *db.Tx, l *run, b LadderResumed) error {
-	if l.frozen.Dormant || l.row.State == Running || len(l.rungs) == 0 {
-		return nil
-	}
-	now := tx.Now()
-	l.row.State, l.row.AnsweredBy, l.row.AnsweredAt, l.row.ActiveAt = Running, "", 0, kit.Micros(now)
-	l.pos = l.pos.Again(l.rungs, now)
-	if err := s.cancelDue(ctx, tx, l.row.ID, dueStill, dueResume); err != nil {
-		return err
-	}
-	if err := s.fact(ctx, tx, l, b); err != nil {
-		return err
-	}
-	return s.advance(ctx, tx, l)
 }
 
 // Refused runs the next step at once.
@@ -296,10 +260,10 @@ func (s *Service) hasten(ctx context.Context, o Outcome) error {
 			if err := s.cancelDue(ctx, tx, l.row.ID, dueStep); err != nil {
 				return err
 			}
-			return s.advance(ctx, tx, l)
+			return s.advance(ctx, tx, l, true)
 		}
 		l.pos = l.pos.Hasten(l.rungs, tx.Now())
-		return s.advance(ctx, tx, l)
+		return s.advance(ctx, tx, l, true)
 	}
 	if o.Ladder == "" {
 		return s.eachOf(ctx, o.Incident, one)
@@ -316,22 +280,45 @@ func (s *Service) hasten(ctx context.Context, o Outcome) error {
 // Stop ends every open ladder of the incident without an answer, and asks nobody
 // any more.
 func (s *Service) Stop(ctx context.Context, incident, reason string) error {
-	return s.eachOf(ctx, incident, func(ctx context.Context, tx *db.Tx, l *run) error {
-		if l.frozen.Dormant {
-			return s.wake(ctx, tx, l, false)
-		}
-		if err := s.cancelDue(ctx, tx, l.row.ID, dueStep, dueStill, dueResume); err != nil {
+	return s.eachOf(ctx, incident, func(ctx context.Context, tx *db.Tx, l *run) error { return s.halt(ctx, tx, l, reason) })
+}
+
+// StopLadder is Stop for one ladder; one that is not there is nothing.
+func (s *Service) StopLadder(ctx context.Context, ladder, reason string) error {
+	return s.d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+		l, err := s.lockRun(ctx, tx, ladder)
+		if err != nil || l == nil {
 			return err
 		}
-		if l.row.State != Running && l.row.State != Exhausted {
+		return s.halt(ctx, tx, l, reason)
+	})
+}
+
+// Known stops the ladders of the incident that were to inform somebody: they know.
+func (s *Service) Known(ctx context.Context, incident, person string) error {
+	return s.eachOf(ctx, incident, func(ctx context.Context, tx *db.Tx, l *run) error {
+		if !l.frozen.Informs {
 			return nil
 		}
-		by := ""
-		if a := kit.ActorFrom(ctx); a.IsPerson() {
-			by = a.ID
-		}
-		return s.stop(ctx, tx, l, by, reason)
+		return s.answered(ctx, tx, l, person)
 	})
+}
+
+func (s *Service) halt(ctx context.Context, tx *db.Tx, l *run, reason string) error {
+	if l.frozen.Dormant {
+		return s.wake(ctx, tx, l, false)
+	}
+	if err := s.cancelDue(ctx, tx, l.row.ID, dueStep, dueStill, dueResume); err != nil {
+		return err
+	}
+	if l.row.State != Running && l.row.State != Exhausted {
+		return nil
+	}
+	by := ""
+	if a := kit.ActorFrom(ctx); a.IsPerson() {
+		by = a.ID
+	}
+	return s.stop(ctx, tx, l, by, reason)
 }
 
 // wake takes a ladder that sev4 kept from starting out of its sleep, to run or, when
@@ -344,40 +331,10 @@ func (s *Service) wake(ctx context.Context, tx *db.Tx, l *run, start bool) error
 	} else {
 		l.frozen.Ended = true
 	}
-	if err := l.refreeze(); err != nil {
-		return err
-	}
 	if start {
 		return s.begin(ctx, tx, l)
 	}
 	return s.saveRun(ctx, tx, l)
-}
-
-func (l *run) refreeze() error {
-	raw, err := json.Marshal(l.frozen)
-	if err != nil {
-		return kit.Internal(err)
-	}
-	l.row.Frozen = string(raw)
-	return nil
-}
-
-// Resume lets the newest ladder of the incident go on with its next step now, or
-// begin again where it had run out; it does nothing where there is none.
-func (s *Service) Resume(ctx context.Context, incident, reason string) error {
-	return s.d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
-		list, err := s.lockIncident(ctx, tx, incident)
-		if err != nil {
-			return err
-		}
-		for _, l := range slices.Backward(list) {
-			if l.frozen.Dormant || l.frozen.Ended {
-				continue
-			}
-			return s.resume(ctx, tx, l, LadderResumed{By: l.row.AnsweredBy, Reason: reason})
-		}
-		return nil
-	})
 }
 
 // Raise tells the ladders of an incident its new severity, higher or lower. To sev1
@@ -388,9 +345,6 @@ func (s *Service) Raise(ctx context.Context, incident, severity string) error {
 			return nil
 		}
 		l.frozen.Severity = severity
-		if err := l.refreeze(); err != nil {
-			return err
-		}
 		if l.frozen.Dormant {
 			if severity == Sev4 {
 				return s.saveRun(ctx, tx, l)
@@ -415,20 +369,6 @@ func (s *Service) Raise(ctx context.Context, incident, severity string) error {
 			// Service hours held it back.
 			l.pos = l.pos.Hasten(l.rungs, tx.Now())
 		}
-		return s.advance(ctx, tx, l)
-	})
-}
-
-// Active notes that something happened on the incident: work by the holder keeps
-// "Still on it?" away, anything keeps an unanswered ladder from going stale. An
-// empty person stands for the holder.
-func (s *Service) Active(ctx context.Context, incident, person string) error {
-	if incident == "" {
-		return nil
-	}
-	return s.d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
-		_, err := tx.Exec(ctx, `UPDATE oncall_ladder SET active_at = $1 WHERE incident = $2 AND state IN ('running', 'exhausted', 'answered')
-			AND ($3 = '' OR answered_by = '' OR answered_by = $3)`, kit.Micros(tx.Now()), incident, person)
-		return db.MapError(err)
+		return s.advance(ctx, tx, l, false)
 	})
 }

@@ -378,12 +378,107 @@ func TestStillOnIt(t *testing.T) {
 		b.want("resumed ana silent", "1.2 bob")
 		b.must(b.s.Answered(b.ctx, id, "bob"))
 		b.want("answered bob declared")
-		b.must(b.s.Resume(b.ctx, "i1", "asked"))
-		b.want("resumed bob asked", "1.3 camille")
+		if took, err := b.s.Checked(b.ctx, "i1", "ana", false); err != nil || took {
+			b.t.Fatalf("an answer of somebody who has not got it: %v, %v", took, err)
+		}
+		b.want()
+		_, err := b.s.Checked(b.ctx, "i1", "bob", false)
+		b.must(err)
+		b.want("resumed bob not_here", "1.3 camille")
+		// Here after all: it is theirs again.
+		if took, err := b.s.Checked(b.ctx, "i1", "bob", true); err != nil || !took {
+			b.t.Fatalf("back: %v, %v", took, err)
+		}
+		b.want("answered bob declared")
 		b.must(b.s.Stop(b.ctx, "i1", "closed"))
 		b.facts()
 		b.forward(2 * time.Hour)
 		b.want()
+	})
+}
+
+// The step after a silence says who was silent since when, and one after the last
+// begins again as a further round.
+func TestResumedStepsNameTheSilent(t *testing.T) {
+	each(t, func(b *bench) {
+		b.schedules()
+		id, err := b.s.PageSomeone(b.ctx, oncall.Start{Incident: "i1", Ref: "INC-1", Severity: "sev1"}, "paul")
+		b.must(err)
+		b.want("started", "1.1 paul")
+		b.forward(5 * time.Minute)
+		b.want("2.1 paul")
+		b.forward(5 * time.Minute)
+		b.want("2.2 succession camille")
+		b.forward(5 * time.Minute)
+		b.want("2.3 succession denis")
+		took := b.clock.Now()
+		b.must(b.s.Answered(b.ctx, id, "denis"))
+		b.want("answered denis page_someone")
+		b.forward(20 * time.Minute)
+		b.forward(5 * time.Minute)
+		b.want("resumed denis silent", "3.1 paul")
+		list, err := b.l.Facts(b.ctx, ledger.Filter{Types: []string{"ladder.step_run"}, Newest: true, Limit: 1})
+		b.must(err)
+		var step oncall.StepRun
+		b.must(list[0].Decode(&step))
+		if s := step.Silent; s == nil || s.Person != "denis" || !s.TookAt.Equal(took) || !s.Since.Equal(took) || s.Reason != "silent" {
+			b.t.Fatalf("%+v", s)
+		}
+	})
+}
+
+// One person whose only method fails is asked once per round, not in all rounds at
+// the same instant; what a step leaves out stands in its fact.
+func TestNobodyIsAskedTwiceAtOnce(t *testing.T) {
+	each(t, func(b *bench) {
+		b.h.commander = []string{"camille"}
+		start := b.clock.Now()
+		fails := func(round, step int) {
+			b.t.Helper()
+			b.must(b.s.Unreachable(b.ctx, oncall.Outcome{Incident: "i1", Person: "camille", Round: round, Step: step}))
+		}
+		b.start("sev2")
+		b.want("started", "1.1 !:nobody_on_duty", "1.2 !:nobody_on_duty", "1.3 camille")
+		fails(1, 3)
+		b.want("2.1 !:nobody_on_duty", "2.2 !:nobody_on_duty")
+		fails(1, 3)
+		b.want()
+		b.forward(5 * time.Minute)
+		b.want("2.3 camille")
+		fails(2, 3)
+		b.want("2.4 succession !camille:already_paged", "2.5 everyone !:nobody_on_duty !:nobody_on_duty !camille:already_paged", "2.6 last_resort")
+		b.forward(5 * time.Minute)
+		b.want("exhausted  nobody_answered")
+		if got := b.clock.Now().Sub(start); got != 10*time.Minute {
+			b.t.Errorf("exhausted after %s", got)
+		}
+	})
+}
+
+// A ladder that informs is neither answered by who takes the incident nor takes it.
+func TestInform(t *testing.T) {
+	each(t, func(b *bench) {
+		b.schedules()
+		b.start("sev1")
+		b.facts()
+		id, err := b.s.Inform(b.ctx, oncall.Start{Incident: "i1", Ref: "INC-1", Severity: "sev1", Reason: "management_unseen"}, []string{"camille", "denis"}, 5*time.Minute)
+		b.must(err)
+		b.want("started", "1.1 camille")
+		b.must(b.s.AnsweredIncident(b.ctx, "i1", "ana"))
+		b.want("answered ana declared")
+		b.forward(5 * time.Minute)
+		b.want("1.2 denis")
+		b.must(b.s.Known(b.ctx, "i1", "denis"))
+		b.want("answered denis management_unseen")
+		l, err := b.s.Ladder(b.ctx, id)
+		b.must(err)
+		if l.State != oncall.Answered || !l.Informs {
+			b.t.Errorf("%+v", l)
+		}
+		b.forward(15 * time.Minute)
+		if len(b.h.asked) != 1 || b.h.asked[0].Person != "ana" {
+			b.t.Errorf("asked %+v", b.h.asked)
+		}
 	})
 }
 

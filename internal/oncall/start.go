@@ -66,6 +66,25 @@ func (s *Service) PageSomeone(ctx context.Context, in Start, targets ...string) 
 	return id, err
 }
 
+// Inform starts a ladder that pages people one after the other until one of them has
+// confirmed that they know. It takes the incident from nobody and asks for no right:
+// for reactions.
+func (s *Service) Inform(ctx context.Context, in Start, people []string, every time.Duration) (id string, err error) {
+	err = s.d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+		f := Frozen{Services: in.Services, Severity: in.Severity, Kind: in.Kind, Title: in.Title, Rounds: 2, Gap: every, Exercise: in.Exercise, Manual: true, Informs: true}
+		for n, p := range people {
+			f.Steps = append(f.Steps, Step{After: Duration(time.Duration(n) * every), Page: []string{"person:" + p}})
+		}
+		if len(f.Steps) == 0 {
+			return nil
+		}
+		var err error
+		id, err = s.start(ctx, tx, in, f, nil)
+		return err
+	})
+	return id, err
+}
+
 func (s *Service) knownTargets(ctx context.Context, targets []string) error {
 	r, err := s.rosterAt(ctx, s.d.Now())
 	if err != nil {
@@ -188,5 +207,5 @@ func (s *Service) begin(ctx context.Context, tx *db.Tx, l *run) error {
 	}); err != nil {
 		return err
 	}
-	return s.advance(ctx, tx, l)
+	return s.advance(ctx, tx, l, false)
 }

@@ -137,7 +137,7 @@ func (l *run) ladder() Ladder {
 	r, f := &l.row, &l.frozen
 	out := Ladder{
 		ID: r.ID, Incident: r.Incident, Ref: r.Ref, Title: r.Title, Severity: f.Severity, Services: f.Services,
-		Policy: f.Policy, PolicyVersion: f.Version, State: r.State, Reason: r.Reason, Exercise: f.Exercise,
+		Policy: f.Policy, PolicyVersion: f.Version, Informs: f.Informs, State: r.State, Reason: r.Reason, Exercise: f.Exercise,
 		Started: kit.FromMicros(r.StartedAt), AnsweredBy: r.AnsweredBy, AnsweredAt: kit.FromMicros(r.AnsweredAt),
 	}
 	if last, ok := l.last(); ok {
@@ -163,9 +163,13 @@ func (s *Service) insertRun(ctx context.Context, tx *db.Tx, l *run) error {
 }
 
 func (s *Service) saveRun(ctx context.Context, tx *db.Tx, l *run) error {
+	raw, err := json.Marshal(l.frozen)
+	if err != nil {
+		return kit.Internal(err)
+	}
 	r := &l.row
-	r.BaseAt, r.NextRung = kit.Micros(l.pos.Base), int64(l.pos.Next)
-	_, err := tx.Exec(ctx, `UPDATE oncall_ladder SET state = $2, frozen = $3, base_at = $4, next_rung = $5, next_at = $6,
+	r.Frozen, r.BaseAt, r.NextRung = string(raw), kit.Micros(l.pos.Base), int64(l.pos.Next)
+	_, err = tx.Exec(ctx, `UPDATE oncall_ladder SET state = $2, frozen = $3, base_at = $4, next_rung = $5, next_at = $6,
 		answered_by = $7, answered_at = $8, last_paged = $9, active_at = $10 WHERE id = $1`,
 		r.ID, r.State, r.Frozen, r.BaseAt, r.NextRung, r.NextAt, r.AnsweredBy, r.AnsweredAt, r.LastPaged, r.ActiveAt)
 	return db.MapError(err)

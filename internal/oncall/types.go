@@ -287,6 +287,8 @@ type Ladder struct {
 	NextAt     time.Time
 	AnsweredBy string
 	AnsweredAt time.Time
+	// Informs is a ladder whose answer does not take the incident.
+	Informs bool
 }
 
 // NextPage is who is paged next when nobody answers.

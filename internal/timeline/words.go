@@ -15,7 +15,7 @@ import (
 var blank = strings.Fields(`answer after_s approver at back briefing by computed consumer decided_by_line due
 	duration_s error evidence exercise field format from how impact into language last_resort level line message method
 	name owner people person personal_data policy reason recipient result role round sections seq service severity
-	skipped source starred step subject summary text title to type version version_to`)
+	since skipped source starred step subject summary text title to type version version_to`)
 
 // groupOf says how the value of a field is to be read where the name of the field
 // does not say it.
@@ -71,6 +71,9 @@ func sentence(lang string, f *ledger.Fact, body map[string]any, names Names) str
 				args[name] = i18n.T(lang, "core.severity.none", nil)
 			}
 		}
+	}
+	if key, ok := body["error"].(string); ok && i18n.Has(key) {
+		args["error"] = strings.TrimSuffix(i18n.T(lang, key, map[string]any{"kind": args["method"]}), ".")
 	}
 	args["subject"] = f.Subject.Ref
 	if f.Subject.Ref == "" {

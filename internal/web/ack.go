@@ -81,6 +81,14 @@ func taken(v notify.View) (mine, other bool) {
 	return mine, !mine && v.TakenBy.ID != ""
 }
 
+// acceptWords is what the button of a page says: to take it, or to know of it.
+func acceptWords(p notify.Page) string {
+	if p.Informs {
+		return "web.ack.know"
+	}
+	return "web.page.accept"
+}
+
 func sevClass(level string) string {
 	if _, ok := glyphs[level]; ok {
 		return level

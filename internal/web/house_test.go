@@ -152,10 +152,12 @@ func (p *pager) SaveMethod(_ context.Context, _ string, m notify.Method) error {
 	return nil
 }
 
-func (p *pager) RemoveMethod(context.Context, string, string) error     { p.methods = nil; return nil }
-func (*pager) SendTest(context.Context, string, string) (string, error) { return "d2", nil }
-func (*pager) Failed(context.Context) ([]notify.Delivery, error)        { return nil, nil }
-func (p *pager) Retry(_ context.Context, id string) error               { p.retried = id; return nil }
+func (p *pager) RemoveMethod(context.Context, string, string) error           { p.methods = nil; return nil }
+func (*pager) SendTest(context.Context, string, string) (string, error)       { return "d2", nil }
+func (*pager) Failed(context.Context) ([]notify.Delivery, error)              { return nil, nil }
+func (*pager) Questions(context.Context, string) ([]notify.NoticeView, error) { return nil, nil }
+func (*pager) AnswerQuestion(context.Context, string, bool) error             { return nil }
+func (p *pager) Retry(_ context.Context, id string) error                     { p.retried = id; return nil }
 
 func open(t *testing.T) *house {
 	t.Helper()

@@ -17,6 +17,7 @@ import (
 type board struct {
 	practice  bool
 	pages     []notify.Page
+	questions []notify.NoticeView
 	handovers []offered
 	approvals []incident.ReviewItem
 	overdue   []incident.Action
@@ -41,12 +42,13 @@ type warning struct {
 }
 
 func (b board) waiting() bool {
-	return len(b.pages)+len(b.handovers)+len(b.approvals)+len(b.overdue) > 0
+	return len(b.pages)+len(b.questions)+len(b.handovers)+len(b.approvals)+len(b.overdue) > 0
 }
 
 func (s *server) nowRoutes() {
 	s.get("/{$}", s.now)
 	s.post("/pages/{id}/{answer}", s.answerPage)
+	s.post("/questions/{id}/{answer}", s.answerQuestion)
 }
 
 func (s *server) now(q *req) error {
@@ -101,6 +103,9 @@ func (s *server) waiting(q *req, b *board) error {
 	}
 	// One answer is for all pages of an incident: the latest stands for them.
 	b.pages = firstPer(pages.Items, func(p notify.Page) string { return p.Incident + p.Ref })
+	if b.questions, err = s.Notify.Questions(q.ctx, q.actor.ID); err != nil {
+		return err
+	}
 	offers, err := s.Incident.OfferedTo(q.ctx, q.actor.ID)
 	if err != nil {
 		return err
@@ -183,6 +188,21 @@ func firstPer[T any](list []T, key func(T) string) []T {
 
 func silent(x alert.Source, now time.Time) bool {
 	return x.SilentAfter > 0 && !x.LastHeardAt.IsZero() && now.Sub(x.LastHeardAt) > x.SilentAfter
+}
+
+func (s *server) answerQuestion(q *req) error {
+	answer, said := q.r.PathValue("answer"), notify.AnswerHere
+	switch answer {
+	case acceptAnswer:
+	case refuseAnswer:
+		said = notify.AnswerNotHere
+	default:
+		return kit.NotFound("answer", answer)
+	}
+	if err := s.Notify.AnswerQuestion(q.ctx, q.r.PathValue("id"), answer == acceptAnswer); err != nil {
+		return err
+	}
+	return q.done("/", q.t("web.question."+said))
 }
 
 func (s *server) answerPage(q *req) error {

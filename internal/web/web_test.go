@@ -123,7 +123,7 @@ func TestAcknowledgePage(t *testing.T) {
 		alerts = append(alerts, notify.Alert{Title: fmt.Sprintf("%d %s", n, strings.Repeat("very long title ", 60))})
 	}
 	h.notify.view = notify.View{Kind: "page", Person: notify.Person{ID: "ana", Name: "Ana Lopez", Language: "fr", Timezone: "Europe/Paris"}, Pages: 3, Alerts: alerts, AlertCount: 38, Page: notify.Page{
-		Ref: "INC-42", Title: "API de paiement", Severity: "sev2", ServiceName: "Paiement", State: notify.PageIsOpen, Since: h.clock.Now().Add(-24 * time.Minute),
+		Ref: "INC-42", Title: "API de paiement", Severity: "sev2", ServiceName: kit.Both("Paiement"), State: notify.PageIsOpen, Since: h.clock.Now().Add(-24 * time.Minute),
 		NextPerson: notify.Named{ID: "paul", Name: "Paul Martin"}, NextAt: h.clock.Now().Add(5 * time.Minute),
 	}}
 	res, body := h.do("GET", "/a/good", nil)
