@@ -135,11 +135,11 @@ func TestDemoLoads(t *testing.T) {
 	})
 
 	t.Run("the viewer shows a message and its links", func(t *testing.T) {
+		m := a.Mailbox.Messages()[0]
 		status, body, res := fetch(t, http.DefaultClient, "GET", a.BaseURL()+"/demo/mail")
 		if status != 200 || !strings.HasPrefix(res.Header.Get("Content-Security-Policy"), "default-src 'none'") {
 			t.Fatalf("status %d, policy %q", status, res.Header.Get("Content-Security-Policy"))
 		}
-		m := a.Mailbox.Messages()[0]
 		if !strings.Contains(body, `href="/demo/mail/`+m.ID+`"`) {
 			t.Errorf("the list lacks %s:\n%s", m.ID, body)
 		}
