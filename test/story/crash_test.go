@@ -1,14 +1,10 @@
 package story_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"net/http"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -32,10 +28,7 @@ func TestKilledAtRandom(t *testing.T) {
 	if testing.Short() {
 		t.Skip("kills and restarts a process for half a minute")
 	}
-	bin := filepath.Join(t.TempDir(), "tocsin")
-	if out, err := exec.Command("go", "build", "-o", bin, "tocsin/cmd/tocsin").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	binary(t)
 	pages := fake.NewWebhook(t)
 	data := t.TempDir()
 	a, err := app.Open(context.Background(), app.Config{Data: data})
@@ -50,33 +43,9 @@ func TestKilledAtRandom(t *testing.T) {
 	if err := a.Close(); err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	_ = l.Close()
-	var log bytes.Buffer
-	start := func() *exec.Cmd {
-		cmd := exec.Command(bin, "serve", "--data", data, "--listen", addr, "--outbound-allow", "127.0.0.0/8")
-		cmd.Env = append(os.Environ(), "TOCSIN_BASE_URL=http://"+addr)
-		cmd.Stdout, cmd.Stderr = &log, &log
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-			resp, err := http.Get("http://" + addr + "/readyz")
-			if err == nil {
-				_ = resp.Body.Close()
-				if resp.StatusCode == http.StatusOK {
-					return cmd
-				}
-			}
-			if time.Now().After(end) {
-				_ = cmd.Process.Kill()
-				t.Fatalf("not ready: %s", log.String())
-			}
-		}
+	addr := freeAddr(t)
+	start := func() *server {
+		return serve(t, addr, "--data", data)
 	}
 
 	var mu sync.Mutex
@@ -113,10 +82,7 @@ func TestKilledAtRandom(t *testing.T) {
 			})
 		}
 		time.Sleep(time.Duration(100+rand.IntN(600)) * time.Millisecond)
-		if err := cmd.Process.Kill(); err != nil {
-			t.Fatal(err)
-		}
-		_ = cmd.Wait()
+		cmd.kill()
 		close(stop)
 		senders.Wait()
 	}
@@ -147,12 +113,7 @@ func TestKilledAtRandom(t *testing.T) {
 	for len(missing(pages.Requests())) > 0 && time.Now().Before(deadline) {
 		time.Sleep(100 * time.Millisecond)
 	}
-	if err := cmd.Process.Signal(os.Interrupt); err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Wait(); err != nil {
-		t.Errorf("ending: %v: %s", err, log.String())
-	}
+	cmd.stop()
 	if lost := missing(pages.Requests()); len(lost) > 0 {
 		t.Errorf("%d of %d signals are in no page: %.5q …", len(lost), len(answered), lost)
 	}

@@ -2,9 +2,7 @@
 package story_test
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -24,10 +22,9 @@ import (
 
 // house is a running server with a small company in it.
 type house struct {
-	t     *testing.T
+	remote
 	app   *app.App
 	pages *fake.Webhook
-	token string
 }
 
 const company = `
@@ -68,7 +65,7 @@ func eachDatabase(t *testing.T, fn func(t *testing.T, h *house)) {
 
 func open(t *testing.T, cfg app.Config) *house {
 	t.Helper()
-	h := &house{t: t, pages: fake.NewWebhook(t)}
+	h := &house{remote: remote{t: t}, pages: fake.NewWebhook(t)}
 	cfg.Listen = "127.0.0.1:0"
 	cfg.OutboundAllow = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	cfg.Log = slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
@@ -76,7 +73,7 @@ func open(t *testing.T, cfg app.Config) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.app = a
+	h.app, h.base = a, a.BaseURL()
 	ctx := app.AsSystem(context.Background())
 	if _, err := a.Apply(ctx, []byte(fmt.Sprintf(company, h.pages.URL)), false, false); err != nil {
 		t.Fatalf("apply: %v", err)
@@ -100,14 +97,7 @@ func open(t *testing.T, cfg app.Config) *house {
 			t.Errorf("close: %v", err)
 		}
 	})
-	h.eventually("ready", func() bool {
-		r, err := http.Get(a.BaseURL() + "/readyz")
-		if err != nil {
-			return false
-		}
-		_ = r.Body.Close()
-		return r.StatusCode == http.StatusOK
-	})
+	h.ready()
 	return h
 }
 
@@ -116,58 +106,6 @@ type testWriter struct{ t *testing.T }
 func (w testWriter) Write(p []byte) (int, error) {
 	w.t.Log(strings.TrimRight(string(p), "\n"))
 	return len(p), nil
-}
-
-// eventually waits for a condition, for at most 15 seconds.
-func (h *house) eventually(what string, ok func() bool) {
-	h.t.Helper()
-	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		if ok() {
-			return
-		}
-	}
-	h.t.Fatalf("never came: %s", what)
-}
-
-// call asks the REST interface, decodes the answer into out and gives its status.
-func (h *house) call(method, path string, in, out any) int {
-	h.t.Helper()
-	var body io.Reader
-	if in != nil {
-		raw, err := json.Marshal(in)
-		if err != nil {
-			h.t.Fatal(err)
-		}
-		body = bytes.NewReader(raw)
-	}
-	req, err := http.NewRequest(method, h.app.BaseURL()+path, body)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	req.Header.Set("Authorization", "Bearer "+h.token)
-	if in != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	return h.do(req, out)
-}
-
-func (h *house) do(req *http.Request, out any) int {
-	h.t.Helper()
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	raw, err := io.ReadAll(resp.Body)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	if out != nil && len(raw) > 0 {
-		if err := json.Unmarshal(raw, out); err != nil {
-			h.t.Fatalf("%s %s: %d: %s", req.Method, req.URL.Path, resp.StatusCode, raw)
-		}
-	}
-	return resp.StatusCode
 }
 
 // alert sends what Prometheus sends.
