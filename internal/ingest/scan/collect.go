@@ -1,10 +1,12 @@
 package scan
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -171,44 +173,69 @@ func (c *collector) finish() Report {
 	return *r
 }
 
+// grow makes room for n more findings.
+func (c *collector) grow(n int) {
+	c.report.Findings, c.bases = slices.Grow(c.report.Findings, n), slices.Grow(c.bases, n)
+}
+
+// digest stands for a text in identities.
+func digest(s string) string {
+	if s == "" {
+		return ""
+	}
+	h := sha256.Sum256([]byte(s))
+	return string(h[:12])
+}
+
+// byIdentity sorts findings together with what they are told by.
+type byIdentity collector
+
+func (c *byIdentity) Len() int { return len(c.bases) }
+
+func (c *byIdentity) Swap(i, j int) {
+	all := c.report.Findings
+	all[i], all[j] = all[j], all[i]
+	c.bases[i], c.bases[j] = c.bases[j], c.bases[i]
+}
+
+func (c *byIdentity) Less(i, j int) bool {
+	f, g, a, b := &c.report.Findings[i], &c.report.Findings[j], &c.bases[i], &c.bases[j]
+	return cmp.Or(strings.Compare(f.Target, g.Target), bytes.Compare(a.id[:], b.id[:]), cmp.Compare(a.line, b.line), cmp.Compare(a.col, b.col),
+		grave(f, g), strings.Compare(f.Location, g.Location), strings.Compare(f.Version, g.Version),
+		strings.Compare(f.Title, g.Title), strings.Compare(f.Description, g.Description)) < 0
+}
+
 // identify gives each finding its key, and merges what is told twice. The result
 // does not depend on the order in which the report tells.
 func (c *collector) identify() {
-	order := make([]int, len(c.bases))
-	for i := range order {
-		order[i] = i
-	}
+	sort.Sort((*byIdentity)(c))
 	all := c.report.Findings
-	slices.SortFunc(order, func(i, j int) int {
-		a, b := c.bases[i], c.bases[j]
-		return cmp.Or(strings.Compare(all[i].Target, all[j].Target), slices.Compare(a.id[:], b.id[:]), cmp.Compare(a.line, b.line), cmp.Compare(a.col, b.col),
-			grave(all[i], all[j]), strings.Compare(all[i].Location, all[j].Location), strings.Compare(all[i].Version, all[j].Version),
-			strings.Compare(all[i].Title, all[j].Title), strings.Compare(all[i].Description, all[j].Description))
-	})
-	out := make([]Finding, 0, len(all))
-	n := 0
-	for k, i := range order {
-		if k > 0 {
-			last := order[k-1]
-			switch {
-			case c.bases[i].id != c.bases[last].id || all[i].Target != all[last].Target:
-				n = 0
-			case c.bases[i] == c.bases[last]:
-				continue
-			default:
-				n++
-			}
+	out, repeat := 0, 0
+	var last base
+	lastTarget := ""
+	for i := range all {
+		b := c.bases[i]
+		switch {
+		case i == 0 || b.id != last.id || all[i].Target != lastTarget:
+			repeat = 0
+		case b == last:
+			continue
+		default:
+			repeat++
 		}
-		h := sha256.Sum256(append([]byte(all[i].Target+"\x00"+strconv.Itoa(n)+"\x00"), c.bases[i].id[:]...))
-		all[i].Key = hex.EncodeToString(h[:16])
-		out = append(out, all[i])
+		last, lastTarget = b, all[i].Target
+		h := sha256.Sum256(append([]byte(all[i].Target+"\x00"+strconv.Itoa(repeat)+"\x00"), b.id[:]...))
+		all[out] = all[i]
+		all[out].Key = hex.EncodeToString(h[:16])
+		out++
 	}
-	c.report.Findings, c.bases = out, nil
+	clear(all[out:])
+	c.report.Findings, c.bases = all[:out], nil
 }
 
 // grave puts the finding that stands for its twins first.
-func grave(a, b Finding) int {
-	muted := func(f Finding) int {
+func grave(a, b *Finding) int {
+	muted := func(f *Finding) int {
 		if f.Suppressed != nil {
 			return 1
 		}

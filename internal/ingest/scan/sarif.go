@@ -3,9 +3,9 @@ package scan
 import (
 	"cmp"
 	"maps"
+	"math"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -63,6 +63,9 @@ type sarifRule struct {
 	Relations  []sarifReference     `json:"relationships"`
 	Properties sarifProperties      `json:"properties"`
 	Deprecated []string             `json:"deprecatedIds"`
+	// Of the two lists above, once for all results.
+	cve, cwe []string
+	settled  bool
 }
 
 type sarifComponent struct {
@@ -134,24 +137,25 @@ type sarifResult struct {
 	Properties sarifProperties  `json:"properties"`
 }
 
-// sarifPending is a result until its run has ended.
+// sarifPending is a result until its run has ended. There are many: it holds no
+// more than it must.
 type sarifPending struct {
-	f         Finding
-	m         mark
-	index     int
-	extension int
-	artifact  int
-	level     string
-	message   sarifText
-	snippet   string
-	prints    string
-	partials  string
+	rule, location, function   string
+	message, messageID         string
+	arguments                  []string
+	level, baseline            string
+	matched, prints, partials  string
+	cwe                        []string
+	score                      float64
+	muted                      *Suppression
+	line, column               int32
+	index, extension, artifact int32
 }
 
 type sarifRun struct {
 	driver      sarifComponent
 	extensions  []sarifComponent
-	results     []sarifPending
+	results     []*sarifPending
 	listed      bool
 	invocations []sarifInvocation
 	automation  string
@@ -253,62 +257,62 @@ func readRun(s stream, out *collector) error {
 }
 
 // pending reads what a result says by itself; false when it is no finding.
-func (r *sarifResult) pending() (sarifPending, bool) {
-	switch {
-	case r.Kind == "pass", r.Kind == "notApplicable", r.Baseline == "absent":
-		return sarifPending{}, false
+func (r *sarifResult) pending() (*sarifPending, bool) {
+	if r.Kind == "pass" || r.Kind == "notApplicable" || r.Baseline == "absent" {
+		return nil, false
 	}
-	p := sarifPending{index: -1, extension: -1, artifact: -1, level: r.Level, message: r.Message}
+	p := &sarifPending{
+		rule: cut(cmp.Or(r.RuleID, r.Rule.ID), maxWord, false), message: cut(r.Message.Text, maxDescription, true), messageID: r.Message.ID,
+		level: r.Level, baseline: r.Baseline, score: number(string(r.Properties.Severity)),
+		cwe:    append(references(r.Taxa), cwes(append(r.Properties.Tags, r.Properties.CWE...)...)...),
+		prints: prints(r.Prints, nil), partials: prints(nil, r.Partials), index: -1, extension: -1, artifact: -1,
+	}
+	if p.message == "" {
+		p.arguments = r.Message.Arguments
+	}
 	if r.Kind == "informational" {
 		p.level = "none"
 	}
-	p.message.Text = cut(p.message.Text, maxDescription, true)
-	f := &p.f
-	f.Rule = cmp.Or(r.RuleID, r.Rule.ID)
 	for _, i := range []*int{r.Rule.Index, r.Index} {
-		if i != nil {
-			p.index = *i
-		}
+		p.index = index(i, p.index)
 	}
-	if i := r.Rule.Component.Index; i != nil {
-		p.extension = *i
+	p.extension = index(r.Rule.Component.Index, -1)
+	if p.baseline == "existing" {
+		p.baseline = "unchanged"
 	}
-	f.Score = number(string(r.Properties.Severity))
-	f.CWE = append(references(r.Taxa), cwes(append(r.Properties.Tags, r.Properties.CWE...)...)...)
-	if f.Baseline = r.Baseline; f.Baseline == "existing" {
-		f.Baseline = "unchanged"
-	}
-	if !slices.Contains([]string{"", "new", "unchanged", "updated"}, f.Baseline) {
-		f.Baseline = ""
+	if !slices.Contains([]string{"new", "unchanged", "updated"}, p.baseline) {
+		p.baseline = ""
 	}
 	for _, s := range r.Suppressions {
 		if s.State = cmp.Or(s.State, s.OldState); s.State == "rejected" || s.State == "underReview" {
-			f.Suppressed = nil
+			p.muted = nil
 			break
 		}
-		how := "external"
+		p.muted = &Suppression{How: "external", Reason: cut(s.Justification, maxTitle, false)}
 		if s.Kind == "inSource" {
-			how = "in_source"
+			p.muted.How = "in_source"
 		}
-		f.Suppressed = &Suppression{How: how, Reason: s.Justification}
 	}
-	var function string
 	if len(r.Locations) > 0 {
 		l := r.Locations[0]
-		f.Location, f.Line = l.Physical.Artifact.URI, l.Physical.Region.Line
-		if i := l.Physical.Artifact.Index; i != nil {
-			p.artifact = *i
-		}
 		g := l.Physical.Region
-		p.m.line, p.m.col = g.Line, max(g.Column, g.Char, g.Byte)
-		p.snippet = code(g.Snippet.Text)
+		p.location = cut(l.Physical.Artifact.URI, maxPlace, false)
+		p.line, p.column = index(&g.Line, 0), max(index(&g.Column, 0), index(&g.Char, 0), index(&g.Byte, 0))
+		p.artifact = index(l.Physical.Artifact.Index, -1)
+		p.matched = digest(code(g.Snippet.Text))
 		if len(l.Logical) > 0 {
-			function = cmp.Or(l.Logical[0].Full, l.Logical[0].Name)
+			p.function = cut(cmp.Or(l.Logical[0].Full, l.Logical[0].Name), maxPlace, false)
 		}
 	}
-	p.m.parts = []string{"", function, ""}
-	p.prints, p.partials = prints(r.Prints, nil), prints(nil, r.Partials)
 	return p, true
+}
+
+// index is a number that is told and can be one.
+func index(n *int, other int32) int32 {
+	if n == nil || *n < 0 || *n > math.MaxInt32 {
+		return other
+	}
+	return int32(*n)
 }
 
 // printName tells partial prints from other things that tools put there:
@@ -344,144 +348,4 @@ func references(list []sarifReference) (out []string) {
 		}
 	}
 	return out
-}
-
-// settle puts rules to results, and says what the run proves.
-func (run *sarifRun) settle(out *collector) error {
-	d := run.driver
-	out.tool(cmp.Or(out.report.Tool.Name, d.Name), cmp.Or(out.report.Tool.Version, d.Version, d.Semantic))
-	// The last part of the id is of the run alone (3.17.3).
-	target := ""
-	if i := strings.LastIndexByte(run.automation, '/'); i > 0 {
-		target = run.automation[:i]
-	}
-	out.scope(Scope{Tool: d.Name, Target: target})
-	success := len(run.invocations) > 0
-	for _, i := range run.invocations {
-		out.clock(i.Start, i.End)
-		ok := i.Successful == nil || *i.Successful
-		failing := func(n sarifNotification) bool { return n.Level == "error" }
-		if !ok || slices.ContainsFunc(i.Execution, failing) || slices.ContainsFunc(i.Configuration, failing) {
-			out.unknown("scan.reason.failed")
-		}
-		success = success && i.Successful != nil && ok
-		if dir := path(i.Directory.URI, ""); dir != "" {
-			run.roots = append(run.roots, dir)
-		}
-	}
-	if !run.listed && !(success && toolName(d.Name) == "staticcheck") {
-		out.unknown("scan.reason.no_results")
-	}
-	byID := map[string]*sarifRule{}
-	for _, c := range append([]sarifComponent{d}, run.extensions...) {
-		for i := range c.Rules {
-			byID[c.Rules[i].ID] = &c.Rules[i]
-		}
-	}
-	for i := range run.results {
-		p := &run.results[i]
-		rule := run.rule(p, byID)
-		run.complete(p, rule)
-		p.f.Tool, p.f.Target = d.Name, target
-		if err := out.add(p.f, p.m); err != nil {
-			return err
-		}
-		run.results[i] = sarifPending{}
-	}
-	return nil
-}
-
-func (run *sarifRun) rule(p *sarifPending, byID map[string]*sarifRule) *sarifRule {
-	rules := run.driver.Rules
-	if p.extension >= 0 && p.extension < len(run.extensions) {
-		rules = run.extensions[p.extension].Rules
-	}
-	if p.index >= 0 && p.index < len(rules) {
-		if r := &rules[p.index]; p.f.Rule == "" || r.ID == p.f.Rule || strings.HasPrefix(p.f.Rule, r.ID+"/") {
-			p.f.Rule = cmp.Or(p.f.Rule, r.ID)
-			return r
-		}
-	}
-	if r := byID[p.f.Rule]; r != nil {
-		return r
-	}
-	// A hierarchical id names a special case of a rule (3.52.4).
-	id, _, _ := strings.Cut(p.f.Rule, "/")
-	if r := byID[id]; r != nil {
-		return r
-	}
-	return &sarifRule{}
-}
-
-var osvMessage = regexp.MustCompile(`^Package '([^']+)@([^@']*)' is vulnerable to `)
-
-// complete fills a finding from its rule, and makes its identity.
-func (run *sarifRun) complete(p *sarifPending, rule *sarifRule) {
-	f := &p.f
-	tool := toolName(run.driver.Name)
-	if f.Location == "" && p.artifact >= 0 && p.artifact < len(run.artifacts) {
-		f.Location = run.artifacts[p.artifact]
-	}
-	f.Location = path(f.Location, "")
-	for _, root := range run.roots {
-		f.Location = path(f.Location, root)
-	}
-	message := p.message.Text
-	if message == "" {
-		message = fill(rule.Messages[p.message.ID].Text, p.message.Arguments)
-	}
-	message = withoutSecret(tool, f.Rule, message)
-	// A rule is optional (3.27.5).
-	f.Rule = cmp.Or(f.Rule, rule.Name, "none")
-	f.Title = cmp.Or(rule.Short.Text, firstLine(message), rule.Full.Text, rule.Name)
-	f.Description = cmp.Or(message, rule.Full.Text)
-	f.URL = rule.URL
-	f.CVE = cves(append([]string{f.Rule, rule.ID, rule.Name}, append(rule.Properties.Tags, rule.Deprecated...)...)...)
-	f.CWE = append(f.CWE, append(references(rule.Relations), cwes(append(rule.Properties.Tags, rule.Properties.CWE...)...)...)...)
-	if f.Score == 0 {
-		f.Score = number(string(rule.Properties.Severity))
-	}
-	word := cmp.Or(p.level, rule.Default.Level, "warning")
-	for _, tag := range rule.Properties.Tags {
-		// gosec and Trivy put their own word beside "security"; it is finer than the level.
-		if _, ok := severities[strings.ToLower(tag)]; ok && strings.ToUpper(tag) == tag {
-			word = tag
-		}
-	}
-	switch {
-	case f.Score > 0:
-		f.Severity = byScore(f.Score)
-	case tool == "gitleaks" && p.level == "":
-		f.Severity = High
-	default:
-		f.Severity = severity(word, 0)
-	}
-	text := cmp.Or(p.snippet, phrase(message))
-	switch {
-	case tool == "gitleaks":
-		text = ""
-	case tool == "govulncheck":
-		// The message tells how near the call is, which may change.
-		text = ""
-	case osvMessage.MatchString(message):
-		m := osvMessage.FindStringSubmatch(message)
-		f.Package, f.Version, text = m[1], m[2], m[1]
-	}
-	p.m.parts[0], p.m.parts[2] = f.Location, text
-	switch {
-	case p.prints != "":
-		p.m.parts = []string{p.prints}
-	case p.partials != "":
-		// They are told apart by file, since the same line may stand in two.
-		p.m.parts = []string{f.Location, p.partials}
-	}
-}
-
-// fill puts arguments into a message (3.11.5).
-func fill(s string, args []string) string {
-	var pairs []string
-	for i, a := range args[:min(len(args), maxList)] {
-		pairs = append(pairs, "{"+strconv.Itoa(i)+"}", cut(a, maxWord, false))
-	}
-	return strings.NewReplacer(pairs...).Replace(s)
 }

@@ -195,7 +195,10 @@ func link(s string) string {
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || len(s) > maxPlace {
 		return ""
 	}
-	return u.String()
+	if clean := u.String(); clean != s {
+		return clean
+	}
+	return s
 }
 
 func firstLink(list []string) string {
