@@ -56,7 +56,9 @@ func (c *collector) add(f Finding, m mark) error {
 	f.Rule = cut(f.Rule, maxWord, false)
 	f.Location = cut(f.Location, maxPlace, false)
 	f.Description = cut(f.Description, maxDescription, true)
+	f.Description = withoutTokens(f.Description)
 	f.Title = cut(cmp.Or(strings.TrimSpace(f.Title), firstLine(f.Description), f.Rule), maxTitle, false)
+	f.Title, f.Location = withoutTokens(f.Title), withoutTokens(f.Location)
 	f.Package, f.Version, f.FixedIn = cut(f.Package, maxWord, false), cut(f.Version, maxWord, false), cut(f.FixedIn, maxWord, false)
 	f.URL = link(f.URL)
 	f.CVE, f.CWE = few(f.CVE), few(f.CWE)
@@ -92,6 +94,11 @@ func few(list []string) []string {
 // tool names the scanner of the findings to come.
 func (c *collector) tool(name, version string) {
 	c.report.Tool = Tool{cut(name, maxWord, false), cut(strings.TrimPrefix(version, "v"), maxWord, false)}
+}
+
+// about names what was scanned, without a claim to speak about it in full.
+func (c *collector) about(name string) {
+	c.report.Target = cmp.Or(c.report.Target, cut(name, maxPlace, false))
 }
 
 // target says what the report speaks about in full.
@@ -147,7 +154,7 @@ func (c *collector) finish() Report {
 	}
 	for i := range r.Scopes {
 		r.Scopes[i].Tool = toolName(r.Scopes[i].Tool)
-		r.Scopes[i].Target = cmp.Or(r.Scopes[i].Target, target)
+		r.Scopes[i].Target = cmp.Or(r.Scopes[i].Target, r.Target)
 	}
 	for i := range r.Findings {
 		r.Findings[i].Target = cmp.Or(r.Findings[i].Target, r.Target)

@@ -11,7 +11,8 @@ import (
 //
 // Lines have no end mark, so that nothing is fixed by their silence, and without a
 // line they are unknown. A list that is closed is whole; an empty one is clean only
-// when the caller names the format.
+// when the caller names the format. Only hosts on which something matched are
+// named, and only about those the report speaks.
 //
 // Identity: template, matcher, and the place that matched. Requests, responses and
 // extracted texts are not kept.

@@ -159,6 +159,7 @@ type sarifRun struct {
 	listed      bool
 	invocations []sarifInvocation
 	automation  string
+	repository  string
 	roots       []string
 	artifacts   []string
 }
@@ -217,6 +218,14 @@ func readRun(s stream, out *collector) error {
 			}
 			err = s.into(&a)
 			run.automation = a.ID
+		case "versionControlProvenance":
+			var v []struct {
+				URI string `json:"repositoryUri"`
+			}
+			err = s.into(&v)
+			if len(v) > 0 {
+				run.repository = web(v[0].URI)
+			}
 		case "originalUriBaseIds":
 			var bases map[string]struct {
 				URI string `json:"uri"`

@@ -17,6 +17,7 @@ func (run *sarifRun) settle(out *collector) error {
 	if i := strings.LastIndexByte(run.automation, '/'); i > 0 {
 		target = run.automation[:i]
 	}
+	target = strings.TrimSpace(run.repository + " " + target)
 	out.scope(Scope{Tool: d.Name, Target: target})
 	success := len(run.invocations) > 0
 	for _, i := range run.invocations {
@@ -118,7 +119,7 @@ func (run *sarifRun) complete(p *sarifPending, rule *sarifRule) (Finding, mark) 
 		f.Score = number(string(rule.Properties.Severity))
 	}
 	f.Severity = p.severity(tool, rule, f.Score)
-	matched := cmp.Or(p.matched, phrase(message))
+	matched := cmp.Or(withoutSecretCode(f.Rule, p.matched), phrase(message))
 	switch {
 	case tool == "gitleaks":
 		matched = ""

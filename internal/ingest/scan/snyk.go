@@ -38,7 +38,8 @@ func (snyk) read(in *input, out *collector) error {
 	s := in.json()
 	out.tool("snyk", "")
 	projects, bad := 0, false
-	one := func() error {
+	var one func() error
+	one = func() error {
 		var found []snykVuln
 		var muted []snykVuln
 		var name, file, version string
@@ -74,6 +75,9 @@ func (snyk) read(in *input, out *collector) error {
 				err = s.into(&failed)
 			case "ok":
 				err = s.into(&ok)
+			case "applications":
+				// Of a container image: each is a project of its own.
+				_, err = s.array(one)
 			default:
 				err = s.skip()
 			}

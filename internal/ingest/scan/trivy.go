@@ -9,7 +9,9 @@ import (
 //
 // Clean needs at least one result, that is one set of packages, configuration or
 // files that was looked at, and no resource of a cluster in error. Trivy writes no
-// result when it found nothing that it can scan. Licences are not read.
+// result when it found nothing that it can scan. Licences are not read. Packages,
+// configuration and secrets are apart: a report speaks in full only about those of
+// which it has a result.
 //
 // Identity: rule, kind and path of the result without image tag, package or
 // resource.
@@ -80,20 +82,22 @@ type trivyCheck struct {
 func (trivy) read(in *input, out *collector) error {
 	s := in.json()
 	out.tool("trivy", "")
-	artifact, cluster, results := "", false, 0
+	artifact, results := "", 0
 	one := func(prefix string) func(trivyResult) error {
 		return func(r trivyResult) error {
+			if strings.HasPrefix(r.Class, "license") {
+				return nil
+			}
 			results++
+			out.scope(Scope{Tool: r.tool(), Target: out.report.Target})
 			return r.add(out, prefix)
 		}
 	}
 	err := s.object(func(key string) (err error) {
 		switch key {
 		case "ArtifactName", "ClusterName":
-			cluster = key == "ClusterName"
-			if err = s.into((*plain)(&artifact)); err == nil {
-				out.target(image(artifact))
-			}
+			err = s.into((*plain)(&artifact))
+			out.about(image(artifact))
 		case "CreatedAt":
 			var t plain
 			err = s.into(&t)
@@ -128,13 +132,24 @@ func (trivy) read(in *input, out *collector) error {
 	if err == nil {
 		err = s.end()
 	}
-	if err == nil && results == 0 {
+	switch {
+	case err != nil:
+	case results == 0:
 		out.unknown("scan.reason.nothing_scanned")
-	}
-	if err == nil && !(artifact == "" && cluster) {
+	default:
 		out.proved()
 	}
 	return err
+}
+
+// tool tells the scanners of Trivy apart: a run may use some of them, and the
+// report does not say which.
+func (r *trivyResult) tool() string {
+	switch r.Class {
+	case "config", "secret":
+		return "trivy " + r.Class
+	}
+	return "trivy"
 }
 
 func (r *trivyResult) add(out *collector, prefix string) error {
@@ -171,7 +186,7 @@ func (r *trivyResult) add(out *collector, prefix string) error {
 			continue
 		}
 		f := Finding{
-			Rule: c.ID, Title: c.Title, Severity: severity(c.Severity, 0), Location: where(""), Line: c.Cause.Line, URL: c.URL,
+			Tool: r.tool(), Rule: c.ID, Title: c.Title, Severity: severity(c.Severity, 0), Location: where(""), Line: c.Cause.Line, URL: c.URL,
 			Description: cmp.Or(c.Message, c.Text), CVE: cves(c.ID),
 		}
 		if c.Status == "EXCEPTION" {
@@ -182,7 +197,7 @@ func (r *trivyResult) add(out *collector, prefix string) error {
 		}
 	}
 	for _, x := range r.Secrets {
-		f := Finding{Rule: x.RuleID, Title: x.Title, Severity: severity(x.Severity, 0), Location: where(""), Line: x.StartLine, Description: x.Category}
+		f := Finding{Tool: r.tool(), Rule: x.RuleID, Title: x.Title, Severity: severity(x.Severity, 0), Location: where(""), Line: x.StartLine, Description: x.Category}
 		if err := out.add(f, mark{parts: []string{"secret", place}, line: x.StartLine}); err != nil {
 			return err
 		}
