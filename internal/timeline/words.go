@@ -162,6 +162,12 @@ func (w words) word(field, s string) string {
 		return s
 	case "text", "title", "summary", "briefing", "name":
 		return s
+	case "error":
+		// The cause of a failed delivery is a key where the product names it.
+		if i18n.Has(s) {
+			return i18n.T(w.lang, s, nil)
+		}
+		return s
 	default:
 		if key := "timeline.word." + group + "." + s; i18n.Has(key) {
 			return i18n.T(w.lang, key, nil)

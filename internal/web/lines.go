@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"slices"
 	"strconv"
 
 	"tocsin/internal/kit"
@@ -11,39 +12,45 @@ import (
 
 const (
 	linesPerPage = 100
-	// keyMost is how many facts are searched for key moments.
-	keyMost = 5000
+	// searchMost is how many facts are searched for the lines of a filter.
+	searchMost = 5000
 )
+
+// lineFilter narrows a timeline.
+type lineFilter struct {
+	key  bool
+	kind timeline.Kind
+}
+
+func (q *req) lineFilter() lineFilter {
+	f := lineFilter{key: q.query("key") != ""}
+	if k := timeline.Kind(q.query("kind")); slices.Contains(timeline.Kinds, k) {
+		f.kind = k
+	}
+	return f
+}
+
+func (f lineFilter) none() bool { return !f.key && f.kind == "" }
 
 // lines gives the timeline of an incident that the reader may see, newest first.
 func (s *server) lines(q *req, incident string) (kit.List[Line], error) {
-	key := q.query("key") != ""
+	var out kit.List[Line]
+	filter := q.lineFilter()
 	f := ledger.Filter{Incident: incident, Newest: true, Limit: linesPerPage + 1}
-	if key {
-		f.Limit = keyMost
-	}
 	if c := q.query("cursor"); c != "" {
 		parts, err := kit.ParseCursor(c, 1)
 		if err != nil {
-			return kit.List[Line]{}, err
+			return out, err
 		}
 		if f.Before, err = strconv.ParseInt(parts[0], 10, 64); err != nil {
-			return kit.List[Line]{}, kit.Invalid("error.bad_cursor")
+			return out, kit.Invalid("error.bad_cursor")
 		}
 	}
-	facts, err := s.Ledger.Facts(q.ctx, f)
+	starred, err := s.Incident.Starred(q.ctx, incident)
 	if err != nil {
-		return kit.List[Line]{}, err
-	}
-	var out kit.List[Line]
-	if !key && len(facts) > linesPerPage {
-		facts = facts[:linesPerPage]
-		out.Next = kit.Cursor(strconv.FormatInt(facts[linesPerPage-1].Seq, 10))
-	}
-	if out.Total, err = s.Ledger.Count(q.ctx, ledger.Filter{Incident: incident}); err != nil {
 		return out, err
 	}
-	starred, err := s.Incident.Starred(q.ctx, incident)
+	corrected, err := s.corrections(q.ctx, incident)
 	if err != nil {
 		return out, err
 	}
@@ -51,15 +58,52 @@ func (s *server) lines(q *req, incident string) (kit.List[Line], error) {
 	if err != nil {
 		return out, err
 	}
-	for _, l := range timeline.Lines(facts, names) {
-		star := l.Starred || starred[l.Seq]
-		if key && !star {
-			continue
+	for read := 0; ; {
+		facts, err := s.Ledger.Facts(q.ctx, f)
+		if err != nil {
+			return out, err
 		}
-		out.Items = append(out.Items, Line{
-			ID: strconv.FormatInt(l.Seq, 10), Happened: l.HappenedAt, Recorded: l.RecordedAt, Kind: timeline.KindName(q.lang, l.Kind),
-			Actor: timeline.ActorName(q.lang, l.Actor), Words: l.Text.In(q.lang), Starred: star, Corrected: l.Corrected,
-		})
+		for _, l := range timeline.Lines(facts, names) {
+			star := l.Starred || starred[l.Seq]
+			if filter.key && !star || filter.kind != "" && l.Kind != filter.kind {
+				continue
+			}
+			if len(out.Items) == linesPerPage {
+				out.Next = kit.Cursor(out.Items[linesPerPage-1].ID)
+				break
+			}
+			out.Items = append(out.Items, Line{
+				ID: strconv.FormatInt(l.Seq, 10), Happened: l.HappenedAt, Recorded: l.RecordedAt, Kind: timeline.KindName(q.lang, l.Kind),
+				Actor: timeline.ActorName(q.lang, l.Actor), Words: l.Text.In(q.lang), Starred: star, ByRule: l.Starred && !starred[l.Seq],
+				Corrected: firstOf(corrected[l.Seq], l.Corrected), Erased: l.Erased,
+			})
+		}
+		read += len(facts)
+		if out.Next != "" || filter.none() || len(facts) < f.Limit || read >= searchMost {
+			break
+		}
+		f.Before = facts[len(facts)-1].Seq
+	}
+	out.Total, err = s.Ledger.Count(q.ctx, ledger.Filter{Incident: incident})
+	return out, err
+}
+
+// corrections gives what later lines say that others should have said, wherever
+// those stand.
+func (s *server) corrections(ctx context.Context, incident string) (map[int64]string, error) {
+	facts, err := s.Ledger.Facts(ctx, ledger.Filter{Incident: incident, Types: []string{"incident.line_corrected"}, Limit: searchMost})
+	if err != nil {
+		return nil, err
+	}
+	out := map[int64]string{}
+	for n := range facts {
+		var b struct {
+			Line int64  `json:"line"`
+			Text string `json:"text"`
+		}
+		if !facts[n].Erased && facts[n].Decode(&b) == nil {
+			out[b.Line] = b.Text
+		}
 	}
 	return out, nil
 }

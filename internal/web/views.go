@@ -33,7 +33,8 @@ type Line struct {
 	ID                 string
 	Happened, Recorded time.Time
 	Kind, Actor, Words string
-	Starred            bool
+	// Starred marks a key moment, ByRule one that nobody had to star.
+	Starred, ByRule, Erased bool
 	// Corrected is what a later line says it should have said.
 	Corrected string
 }

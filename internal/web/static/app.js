@@ -142,8 +142,13 @@
     if (e.key === "?") { location.href = "/help#keys"; return; }
     if (e.key === "/") { e.preventDefault(); palette(); return; }
     if (e.key === "j" || e.key === "k") {
-      const rows = $$("tbody th a, .lines > li > :first-child a"), i = rows.indexOf(doc.activeElement);
+      const rows = $$(".timeline .when, tbody th a, .lines > li > :first-child a").filter((a) => a.matches(".when") || !$(".timeline")), i = rows.indexOf(doc.activeElement);
       if (rows.length) rows[Math.max(0, Math.min(rows.length - 1, e.key === "j" ? i + 1 : i - 1))].focus();
+      return;
+    }
+    if (e.key === "s") {
+      const star = e.target.closest("li") && $("[data-star]", e.target.closest("li"));
+      if (star) { e.preventDefault(); star.click(); }
       return;
     }
     const to = $(`[data-key="${CSS.escape(e.key)}"]`);
@@ -156,6 +161,8 @@
     if (e.target.closest("[data-refresh]")) { e.preventDefault(); refresh(true); return; }
     $$("details.menu[open]").forEach((d) => { if (!d.contains(e.target)) d.open = false; });
   });
+  // A list of choices that is a filter answers as it is chosen.
+  $$("form[data-auto]").forEach((f) => { $("button", f).hidden = true; f.addEventListener("change", () => f.requestSubmit()); });
   $$("[data-js]").forEach((el) => { el.hidden = false; });
   // Assess: the result follows the answers.
   const live = $("form[data-result]");

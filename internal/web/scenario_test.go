@@ -1,0 +1,126 @@
+package web_test
+
+import (
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"tocsin/internal/ledger"
+)
+
+// scenario is one form sent: where it leads and the exact facts it leaves, or
+// what is wrong with it.
+type scenario struct {
+	name string
+	// before prepares the house; its facts do not count, and {last} stands for the
+	// number of the last of them.
+	before func(h *house)
+	path   string
+	form   []string
+	// to is where it leads; empty is a form that is refused.
+	to    string
+	facts []string
+	// status of the refusal, 422 when not given.
+	status int
+	// shows are words of the page that follows: what was done, or what was typed.
+	shows []string
+}
+
+func (s scenario) run(t *testing.T, h *house) {
+	t.Helper()
+	if s.before != nil {
+		s.before(h)
+	}
+	from, _, err := h.l.Head(h.ana())
+	h.ok(err)
+	last := strings.NewReplacer("{last}", strconv.FormatInt(from, 10))
+	s.path, s.to = last.Replace(s.path), last.Replace(s.to)
+	form := url.Values{}
+	for i := 0; i+1 < len(s.form); i += 2 {
+		form.Add(s.form[i], last.Replace(s.form[i+1]))
+	}
+	res, body := h.do("POST", s.path, form)
+	switch want := s.status; {
+	case s.to != "":
+		if got := res.Header.Get("Location"); res.StatusCode != 303 || got != s.to {
+			t.Fatalf("POST %s: %d to %q, not %q: %s", s.path, res.StatusCode, got, s.to, problem(body))
+		}
+		at, _, _ := strings.Cut(s.to, "#")
+		body = h.get(at)
+	case want == 0:
+		want = 422
+		fallthrough
+	default:
+		if res.StatusCode != want {
+			t.Fatalf("POST %s: %d, not %d: %s", s.path, res.StatusCode, want, problem(body))
+		}
+	}
+	contains(t, body, s.shows...)
+	facts, err := h.l.Facts(h.ana(), ledger.Filter{After: from, Limit: 100})
+	h.ok(err)
+	var types []string
+	for _, f := range facts {
+		types = append(types, f.Type)
+	}
+	if !slices.Equal(types, s.facts) {
+		t.Errorf("POST %s: facts %q, not %q", s.path, types, s.facts)
+	}
+}
+
+// scenarios runs each on a house of its own, signed in, with INC-1 declared.
+func scenarios(t *testing.T, list []scenario) {
+	t.Helper()
+	for _, s := range list {
+		t.Run(s.name, func(t *testing.T) {
+			h := open(t)
+			h.signIn()
+			h.post("/incidents/new", "title", "Payments fail", "impact", "unknown")
+			s.run(t, h)
+		})
+	}
+}
+
+func TestTimelineLines(t *testing.T) {
+	note := func(h *house) { h.post("/incidents/INC-1/do/note", "text", "Database was slow") }
+	scenarios(t, []scenario{
+		{
+			name: "star a line", before: note, path: "/incidents/INC-1/do/star", form: []string{"on", "{last}"},
+			to: "/incidents/INC-1#l-{last}", facts: []string{"incident.line_starred"}, shows: []string{"No longer a key moment"},
+		},
+		{
+			name: "correct a line", before: note, path: "/incidents/INC-1/lines/{last}", form: []string{"text", "It was the cache"},
+			to: "/incidents/INC-1#l-{last}", facts: []string{"incident.line_corrected"}, shows: []string{"Database was slow", "It was the cache"},
+		},
+		{name: "a correction without words", before: note, path: "/incidents/INC-1/lines/{last}", form: []string{"text", " "}, shows: []string{"#f-text", "Database was slow"}},
+		{name: "a line of nowhere", path: "/incidents/INC-1/lines/99", form: []string{"text", "x"}, status: 404},
+		{name: "a line of another incident", path: "/incidents/INC-1/do/star", form: []string{"on", "1"}, status: 404},
+	})
+}
+
+func TestTimelineFilters(t *testing.T) {
+	h := open(t)
+	h.signIn()
+	h.post("/incidents/new", "title", "Payments fail")
+	for range 120 {
+		h.post("/incidents/INC-1/do/note", "text", "Still looking")
+	}
+	if got := strings.Count(h.get("/incidents/INC-1"), "Still looking"); got != 100 {
+		t.Errorf("%d notes on the first page", got)
+	}
+	if body := h.get("/incidents/INC-1?key=1"); strings.Contains(body, "Still looking") {
+		t.Error("a note among the key moments")
+	}
+	body := h.get("/incidents/INC-1?kind=phase")
+	contains(t, body, "Payments fail", `id="l-`)
+	if strings.Contains(body, "Still looking") {
+		t.Error("a note among the phases")
+	}
+	body = h.get("/incidents/INC-1?kind=note")
+	if got := strings.Count(body, "Still looking"); got != 100 {
+		t.Errorf("%d notes on the first page of notes", got)
+	}
+	contains(t, body, "Older lines")
+	contains(t, h.get("/incidents/INC-1?utc=1"), `<strong aria-current="true">UTC</strong>`)
+}
