@@ -95,7 +95,7 @@ func (s incidents) Get(ctx context.Context, ref string) (Incident, error) {
 	out := Incident{
 		IncidentRow: incidentRow(names, i), ID: i.ID, Summary: i.Summary,
 		Occurred: i.OccurredAt, Acknowledged: i.AcknowledgedAt, Contained: i.ContainedAt, Restored: i.RestoredAt,
-		Detected: i.DetectedAt,
+		Detected: i.DetectedAt, Eradicated: i.EradicatedAt, Assessed: i.AssessedAt, Kind: string(i.Kind),
 	}
 	me := kit.ActorFrom(ctx)
 	for _, r := range []kit.Role{kit.RoleCommander, kit.RolePrimary, kit.RoleSecondary, kit.RoleCommunications} {
@@ -281,9 +281,6 @@ func (s incidents) Do(ctx context.Context, ref string, a Act) error {
 		_, err = s.Incident.Reopen(ctx, ref, a.Reason)
 	case "confidential", "public":
 		_, err = s.Incident.SetConfidential(ctx, ref, a.Do == "confidential", a.Reason)
-	case "edit":
-		services := strings.FieldsFunc(a.Services, func(r rune) bool { return r == ' ' || r == ',' })
-		_, err = s.Incident.Change(ctx, ref, incident.Edit{Title: &a.Title, Summary: &a.Text, Services: &services}, 0)
 	case "retry":
 		err = s.Notify.Retry(ctx, a.ID)
 	case "page":

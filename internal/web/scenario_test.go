@@ -124,3 +124,37 @@ func TestTimelineFilters(t *testing.T) {
 	contains(t, body, "Older lines")
 	contains(t, h.get("/incidents/INC-1?utc=1"), `<strong aria-current="true">UTC</strong>`)
 }
+
+func TestChangeAndImpact(t *testing.T) {
+	edit := func(pairs ...string) []string {
+		return append([]string{"title", "Payments fail", "text", "", "services", "", "kind", "availability", "occurred_at", "", "eradicated_at", "", "restored_at", ""}, pairs...)
+	}
+	scenarios(t, []scenario{
+		{name: "nothing changed", path: "/incidents/INC-1/do/edit", form: edit(), to: "/incidents/INC-1"},
+		{
+			name: "kind, services and times", path: "/incidents/INC-1/do/edit",
+			form: []string{
+				"title", "Payments fail in the shop", "text", "The bank refuses", "services", "payments, shop", "kind", "vendor",
+				"occurred_at", "2026-11-23T09:30", "restored_at", "2026-11-23T09:50", "edit_reason", "the bank told us",
+			},
+			to: "/incidents/INC-1", facts: []string{
+				"incident.renamed", "incident.renamed", "incident.scope_changed", "incident.kind_changed", "incident.time_corrected", "incident.restored",
+			},
+			shows: []string{"Payments fail in the shop", "The bank refuses"},
+		},
+		{
+			name: "a time to come", path: "/incidents/INC-1/do/edit", form: []string{"title", "Payments still fail", "kind", "vendor", "occurred_at", "2026-12-23T09:30"},
+			shows: []string{"#f-occurred_at", "Payments still fail", "2026-12-23T09:30"},
+		},
+		{name: "no title", path: "/incidents/INC-1/do/edit", form: []string{"title", "", "text", "The bank refuses"}, shows: []string{"#f-title", "The bank refuses"}},
+		{
+			name: "impact", path: "/incidents/INC-1/do/impact", form: []string{"impact_from", "2026-11-23T09:30", "customers", "1 200", "data_lost", "5", "impact_text", "Orders refused"},
+			to: "/incidents/INC-1", facts: []string{"impact.recorded"}, shows: []string{"1,200", "5 min", "Orders refused"},
+		},
+		{
+			name: "impact that ends before it starts", path: "/incidents/INC-1/do/impact",
+			form: []string{"impact_from", "2026-11-23T09:30", "impact_to", "2026-11-23T09:20", "customers", "12"}, shows: []string{"#f-impact_to", `value="12"`},
+		},
+		{name: "a number in words", path: "/incidents/INC-1/do/impact", form: []string{"customers", "many", "impact_text", "Orders refused"}, shows: []string{"#f-customers", "many", "Orders refused"}},
+	})
+}

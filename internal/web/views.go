@@ -88,7 +88,9 @@ type Incident struct {
 	IncidentRow
 	ID, Summary                      string
 	Occurred, Detected, Acknowledged time.Time
-	Contained, Restored              time.Time
+	Contained, Restored, Eradicated  time.Time
+	Assessed                         time.Time
+	Kind                             string
 	Skipped                          []string
 	// Held are the roles the reader holds in it.
 	Held       []kit.Role
@@ -128,10 +130,9 @@ type Declare struct {
 // Act is one command on an incident; which fields count depends on Do.
 type Act struct {
 	// Do is acknowledge, note, task, task_done, phase, close, offer, take, accept,
-	// decline, cancel, merge, reopen, confidential, public or edit.
+	// decline, cancel, merge, reopen, confidential or public.
 	Do                         string
 	Text, Reason, Person, Into string
-	Title, Services            string
 	Phase, Severity, ID        string
 	Role                       kit.Role
 	At                         time.Time
