@@ -19,6 +19,12 @@ import (
 // what. Each consumer reads the ledger in order, has its effect and saves its
 // offset in one transaction. The paging path is a consumer of its own, so that
 // nothing else stands before a page.
+//
+// A reaction that fails three times is passed over in every consumer, so that one
+// fact cannot keep the pages of all others from leaving. It is recorded as
+// reaction.failed, shown on Now and counted. Where paging is what failed, two
+// consumers that need each other as little as they need paging see to it that people
+// hear of it: one tells management and the last-resort contact, one pages.
 func (a *App) reactions() []ledger.Consumer {
 	return []ledger.Consumer{
 		consumer("paging", table{
@@ -48,6 +54,8 @@ func (a *App) reactions() []ledger.Consumer {
 			"alert.detached": on(a.alertDetached),
 		}),
 		{Name: "activity", Types: []string{"incident.*", "task.*", "handover.*"}, Handle: a.activity},
+		consumer("alarm", table{"reaction.failed": on(a.tellFailure)}),
+		consumer("alarm-page", table{"reaction.failed": on(a.pageFailure)}),
 		consumer("levels", table{
 			"incident.declared":         on(a.levelReached),
 			"incident.severity_changed": on(a.severityReached),
@@ -305,6 +313,9 @@ func (a *App) incidentChanged(ctx context.Context, f ledger.Fact, _ struct{}) er
 // When nobody answers, management hears of it and so does the last-resort contact:
 // the end of an escalation is never silence.
 func (a *App) ladderExhausted(ctx context.Context, f ledger.Fact, _ oncall.LadderExhausted) error {
+	if f.Incident == "" {
+		return nil
+	}
 	i, err := a.Incident.Get(ctx, f.Incident)
 	if err != nil || i.Exercise {
 		return err
@@ -320,18 +331,35 @@ func (a *App) ladderExhausted(ctx context.Context, f ledger.Fact, _ oncall.Ladde
 	if _, err := a.Notify.Notice(ctx, n); err != nil {
 		return err
 	}
-	o, err := a.Identity.Organisation(ctx)
-	if err != nil || o.LastResort == nil || o.LastResort.Email == "" {
+	n.Template, n.People = "last_resort", nil
+	if n.Addresses, err = a.lastResort(ctx); err != nil {
 		return err
+	}
+	_, err = a.Notify.Notice(ctx, n)
+	return err
+}
+
+// lastResort gives every address of the last-resort contact that this installation
+// has a way to.
+func (a *App) lastResort(ctx context.Context) ([]notify.Address, error) {
+	o, err := a.Identity.Organisation(ctx)
+	if kit.CodeOf(err) == kit.CodeNotFound {
+		return nil, nil
+	}
+	if err != nil || o.LastResort == nil {
+		return nil, err
 	}
 	lang := "en"
 	if len(o.Languages) > 0 {
 		lang = o.Languages[0]
 	}
-	n.Template, n.People = "last_resort", nil
-	n.Addresses = []notify.Address{{Kind: "email", To: o.LastResort.Email, Name: o.LastResort.Name, Language: lang, Timezone: o.Timezone}}
-	_, err = a.Notify.Notice(ctx, n)
-	return err
+	var out []notify.Address
+	for _, way := range []struct{ kind, to string }{{"email", o.LastResort.Email}, {"voice", o.LastResort.Phone}, {"sms", o.LastResort.Phone}} {
+		if way.to != "" && a.Notify.Sends(way.kind) {
+			out = append(out, notify.Address{Kind: way.kind, To: way.to, Name: o.LastResort.Name, Language: lang, Timezone: o.Timezone})
+		}
+	}
+	return out, nil
 }
 
 // An ended incident pages nobody any more; who was told of one that is cancelled or

@@ -11,6 +11,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"tocsin/internal/ledger"
 )
 
 // healthz answers as long as the process lives.
@@ -60,6 +62,7 @@ func (a *App) metrics() http.Handler {
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "tocsin_due_worker_age_seconds", Help: "Time since the worker of due rows turned."}, func() float64 {
 		return time.Since(a.worker.Turned()).Seconds()
 	}))
+	reg.MustRegister(failures{a.ledger})
 	h := promhttp.HandlerFor(reg, promhttp.HandlerOpts{})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host, _, _ := net.SplitHostPort(r.RemoteAddr)
@@ -72,6 +75,21 @@ func (a *App) metrics() http.Handler {
 		}
 		h.ServeHTTP(w, r)
 	})
+}
+
+// failures counts reactions that were passed over.
+type failures struct{ l *ledger.Ledger }
+
+var reactionsFailed = prometheus.NewDesc("tocsin_reactions_failed_total", "Reactions that failed three times and were passed over, by consumer.", []string{"consumer"}, nil)
+
+// Describe implements prometheus.Collector.
+func (failures) Describe(ch chan<- *prometheus.Desc) { ch <- reactionsFailed }
+
+// Collect implements prometheus.Collector.
+func (f failures) Collect(ch chan<- prometheus.Metric) {
+	for name, n := range f.l.Failures() {
+		ch <- prometheus.MustNewConstMetric(reactionsFailed, prometheus.CounterValue, float64(n), name)
+	}
 }
 
 func bearer(r *http.Request) string {

@@ -56,11 +56,47 @@ func (c *Consumer) wants(typ string) bool {
 	return false
 }
 
+// FailedReaction is a reaction that was passed over.
+type FailedReaction struct {
+	ReactionFailed
+	// At is when it was given up, Incident the incident of the fact, if any.
+	At       time.Time
+	Incident string
+}
+
+// FailedReactions gives the reactions that were passed over since an instant, the
+// latest first, at most 50.
+func (l *Ledger) FailedReactions(ctx context.Context, since time.Time) ([]FailedReaction, error) {
+	var seqs []int64
+	err := l.d.Read(ctx).NewSelect().TableExpr("fact AS f").ColumnExpr("f.seq").
+		Where("f.subject IN (SELECT 'consumer:' || name FROM consumer)").Where("f.type = ?", ReactionFailed{}.FactType()).
+		Where("f.recorded_at >= ?", kit.Micros(since)).OrderExpr("f.seq DESC").Limit(50).Scan(ctx, &seqs)
+	if err != nil {
+		return nil, db.MapError(err)
+	}
+	out := make([]FailedReaction, 0, len(seqs))
+	for _, n := range seqs {
+		f, err := l.Fact(ctx, n)
+		if err != nil {
+			return nil, err
+		}
+		x := FailedReaction{At: f.RecordedAt, Incident: f.Incident}
+		if !f.Erased {
+			if err := f.Decode(&x.ReactionFailed); err != nil {
+				return nil, kit.Internal(err)
+			}
+		}
+		out = append(out, x)
+	}
+	return out, nil
+}
+
 type runner struct {
 	l      *Ledger
 	c      Consumer
 	woken  chan struct{}
 	offset atomic.Int64
+	failed atomic.Int64
 }
 
 func (r *runner) wake() {
@@ -186,6 +222,7 @@ func (r *runner) handleOne(ctx context.Context, f Fact) error {
 			return err
 		}
 	}
+	r.failed.Add(1)
 	r.l.d.Log().Error("reaction failed", "consumer", r.c.Name, "seq", f.Seq, "type", f.Type, "error", err)
 	return r.write(ctx, f.Seq, func(ctx context.Context, tx *db.Tx) error {
 		if done, err := r.stored(ctx, tx); err != nil || done >= f.Seq {
@@ -315,6 +352,17 @@ func (l *Ledger) Offsets() map[string]int64 {
 	defer l.mu.Unlock()
 	for r := range l.runners {
 		out[r.c.Name] = max(r.offset.Load(), 0)
+	}
+	return out
+}
+
+// Failures counts by consumer the reactions that were passed over since it runs here.
+func (l *Ledger) Failures() map[string]int64 {
+	out := map[string]int64{}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for r := range l.runners {
+		out[r.c.Name] = r.failed.Load()
 	}
 	return out
 }

@@ -29,6 +29,9 @@ func New(d *db.DB, p Ports) *Service {
 	return &Service{d: d, p: p}
 }
 
+// Sends tells whether this installation has a way out for a kind of method.
+func (s *Service) Sends(kind string) bool { return s.p.Senders[kind] != nil }
+
 // The kinds of due rows.
 const (
 	dueDelivery = "delivery"

@@ -3,12 +3,14 @@ package web
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"tocsin/internal/alert"
 	"tocsin/internal/identity"
 	"tocsin/internal/incident"
 	"tocsin/internal/kit"
+	"tocsin/internal/ledger"
 	"tocsin/internal/notify"
 	"tocsin/internal/oncall"
 )
@@ -18,14 +20,16 @@ type board struct {
 	practice  bool
 	pages     []notify.Page
 	questions []notify.NoticeView
-	handovers []offered
-	approvals []incident.ReviewItem
-	overdue   []incident.Action
-	open      []IncidentRow
-	reviewing int
-	duty      []oncall.Duty
-	drift     []warning
-	last      *IncidentRow
+	// unanswered are escalations at their end that nobody has answered.
+	unanswered []oncall.Ladder
+	handovers  []offered
+	approvals  []incident.ReviewItem
+	overdue    []incident.Action
+	open       []IncidentRow
+	reviewing  int
+	duty       []oncall.Duty
+	drift      []warning
+	last       *IncidentRow
 	// loose counts open alerts without an incident.
 	loose int
 }
@@ -42,7 +46,7 @@ type warning struct {
 }
 
 func (b board) waiting() bool {
-	return len(b.pages)+len(b.questions)+len(b.handovers)+len(b.approvals)+len(b.overdue) > 0
+	return len(b.pages)+len(b.questions)+len(b.unanswered)+len(b.handovers)+len(b.approvals)+len(b.overdue) > 0
 }
 
 func (s *server) nowRoutes() {
@@ -106,6 +110,9 @@ func (s *server) waiting(q *req, b *board) error {
 	if b.questions, err = s.Notify.Questions(q.ctx, q.actor.ID); err != nil {
 		return err
 	}
+	if b.unanswered, err = s.unanswered(q); err != nil {
+		return err
+	}
 	offers, err := s.Incident.OfferedTo(q.ctx, q.actor.ID)
 	if err != nil {
 		return err
@@ -132,6 +139,25 @@ func (s *server) waiting(q *req, b *board) error {
 	return err
 }
 
+// unanswered gives the escalations that nobody answered to the end, of incidents that
+// the reader sees.
+func (s *server) unanswered(q *req) ([]oncall.Ladder, error) {
+	open, err := s.Oncall.OpenLadders(q.ctx)
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	var out []oncall.Ladder
+	for _, l := range open {
+		if l.State == oncall.Exhausted {
+			ids, out = append(ids, l.Incident), append(out, l)
+		}
+	}
+	sees, err := s.Incident.Visible(q.ctx, ids)
+	out = slices.DeleteFunc(out, func(l oncall.Ladder) bool { return !sees[l.Incident] })
+	return firstPer(out, func(l oncall.Ladder) string { return l.Incident }), err
+}
+
 // drift collects what is not as it should be, though nothing has failed yet.
 func (s *server) drift(q *req, b *board) error {
 	for _, d := range b.duty {
@@ -154,6 +180,15 @@ func (s *server) drift(q *req, b *board) error {
 			b.drift = append(b.drift, warning{key: "failed", name: f.Recipient.Name, href: "/incidents/" + f.Ref, at: f.CreatedAt})
 		}
 	}
+	if identity.Allow(q.actor, "journal.see") == nil {
+		failed, err := s.Ledger.FailedReactions(q.ctx, q.now.Add(-failuresShown))
+		if err != nil {
+			return err
+		}
+		for _, f := range firstPer(failed, func(f ledger.FailedReaction) string { return f.Consumer }) {
+			b.drift = append(b.drift, warning{key: "reaction", name: f.Consumer, href: "/settings/journal", at: f.At})
+		}
+	}
 	mine, err := s.Notify.Methods(q.ctx, q.actor.ID)
 	if err != nil {
 		return err
@@ -172,6 +207,9 @@ func (s *server) drift(q *req, b *board) error {
 	}
 	return nil
 }
+
+// failuresShown is how long Now shows that a reaction failed.
+const failuresShown = 7 * 24 * time.Hour
 
 // firstPer keeps the first of those that have the same key.
 func firstPer[T any](list []T, key func(T) string) []T {
