@@ -31,6 +31,7 @@ func configOf(p cli.Place) Config {
 func (Actions) Serve(ctx context.Context, o cli.Serve, out io.Writer) error {
 	cfg := configOf(o.Place)
 	cfg.Listen, cfg.BaseURL, cfg.OutboundAllow, cfg.NoMigrate = o.Listen, o.BaseURL, o.OutboundAllow, !o.Migrate
+	cfg.Checkpoints = o.Checkpoints
 	cfg.Log = logger(o.LogFormat)
 	a, err := New(ctx, cfg)
 	if err != nil {
@@ -173,8 +174,10 @@ func (Actions) Backup(ctx context.Context, p cli.Place, to string) (v cli.Verifi
 		if err := a.db.Backup(ctx, to); err != nil {
 			return err
 		}
-		v, err = verifyFile(ctx, to)
-		return err
+		if v, err = verifyFile(ctx, to); err != nil {
+			return err
+		}
+		return a.backedUp(ctx, to, len(v.Problems) == 0)
 	})
 	return v, err
 }

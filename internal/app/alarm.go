@@ -68,6 +68,13 @@ func (a *App) toldBefore(ctx context.Context, f ledger.Fact, b ledger.ReactionFa
 	if b.Consumer != "paging" {
 		return true, nil
 	}
+	stale, err := a.Identity.Parameter(ctx, "P.stale")
+	if err != nil {
+		return false, err
+	}
+	if a.db.Now().Sub(f.RecordedAt) > stale {
+		return true, nil
+	}
 	cause, err := a.ledger.Fact(ctx, b.Seq)
 	if err != nil {
 		return false, err

@@ -136,6 +136,8 @@ func (a *App) wire(tokens []byte) {
 	a.worker.Register(a.Alert.Tasks()...)
 	a.worker.Register(a.Oncall.Tasks()...)
 	a.worker.Register(a.Notify.Tasks()...)
+	a.worker.Register(a.Identity.Tasks()...)
+	a.worker.Register(a.keeping()...)
 	a.worker.Register(incident.Tasks(func(ctx context.Context, id string) error {
 		_, _, err := a.bringToLevel(ctx, id)
 		return err

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"tocsin/internal/kit"
@@ -30,6 +31,9 @@ type Config struct {
 	OutboundAllow []netip.Prefix
 	// SecretKeyFile holds 32 bytes in base64 that encrypt secrets at rest.
 	SecretKeyFile string
+	// Checkpoints is the folder that signed checkpoints of the ledger are written to;
+	// empty means checkpoints in the data folder.
+	Checkpoints string
 	// NoMigrate refuses an old schema.
 	NoMigrate bool
 	// Demo keeps messages in the local viewer instead of sending them.
@@ -45,6 +49,9 @@ type Config struct {
 func (c *Config) fill() error {
 	if c.Data == "" {
 		c.Data = "tocsin-data"
+	}
+	if c.Checkpoints == "" {
+		c.Checkpoints = filepath.Join(c.Data, "checkpoints")
 	}
 	if c.Listen == "" {
 		c.Listen = "127.0.0.1:8080"

@@ -54,6 +54,7 @@ func (a *App) reactions() []ledger.Consumer {
 			"alert.detached": on(a.alertDetached),
 		}),
 		{Name: "activity", Types: []string{"incident.*", "task.*", "handover.*"}, Handle: a.activity},
+		consumer("checkpoints", table{"incident.closed": on(a.incidentClosed)}),
 		consumer("alarm", table{"reaction.failed": on(a.tellFailure)}),
 		consumer("alarm-page", table{"reaction.failed": on(a.pageFailure)}),
 		consumer("levels", table{

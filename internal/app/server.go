@@ -102,6 +102,9 @@ func bearer(r *http.Request) string {
 
 // Run serves until the context ends, then finishes what is in flight.
 func (a *App) Run(ctx context.Context) error {
+	if err := a.keep(ctx); err != nil {
+		return err
+	}
 	if err := a.Alert.Start(ctx); err != nil {
 		return err
 	}

@@ -45,6 +45,7 @@ type Serve struct {
 	Listen        string         `help:"Address to listen on." env:"TOCSIN_LISTEN" default:"127.0.0.1:8080" placeholder:"ADDR"`
 	BaseURL       string         `name:"base-url" help:"How people reach this server, as https://tocsin.example.com." env:"TOCSIN_BASE_URL" placeholder:"URL"`
 	OutboundAllow []netip.Prefix `name:"outbound-allow" help:"Private networks that outgoing requests may reach." env:"TOCSIN_OUTBOUND_ALLOW" placeholder:"CIDR,…"`
+	Checkpoints   string         `help:"Folder for the signed checkpoints of the journal, best on another machine; checkpoints in the data folder when not given." env:"TOCSIN_CHECKPOINTS" placeholder:"DIR"`
 	LogFormat     string         `name:"log-format" enum:"text,json" default:"text" help:"text or json." env:"TOCSIN_LOG_FORMAT"`
 	Migrate       bool           `help:"Bring an old schema up to date." default:"true" negatable:""`
 }

@@ -20,7 +20,7 @@ type SessionFact struct {
 // FactType implements ledger.Body.
 func (f SessionFact) FactType() string { return "session." + f.Op }
 
-// TokenFact is the body of token.created and .revoked.
+// TokenFact is the body of token.created, .revoked and .expired.
 type TokenFact struct {
 	Op      string   `json:"-"`
 	Name    string   `json:"name"`

@@ -10,6 +10,7 @@ import (
 
 	"tocsin/internal/db"
 	"tocsin/internal/db/dbtest"
+	"tocsin/internal/due"
 	"tocsin/internal/identity"
 	"tocsin/internal/kit"
 	"tocsin/internal/ledger"
@@ -399,7 +400,7 @@ func TestPeople(t *testing.T) {
 		token, err := b.s.OpenSession(context.Background(), "bob", "demo")
 		b.ok(err)
 		b.ok(b.s.Suspend(admin, "bob"))
-		b.facts("session.opened", "person.suspended")
+		b.facts("session.opened", "session.ended", "person.suspended")
 		_, _, err = b.s.Session(context.Background(), token)
 		b.code(err, kit.CodeUnauthenticated)
 		_, err = b.s.OpenSession(context.Background(), "bob", "demo")
@@ -480,5 +481,60 @@ func TestOrganisationKeepsTheLaterChange(t *testing.T) {
 		b.code(b.s.ChangeOrganisation(as("bob", kit.AccessResponder), o), kit.CodeForbidden)
 		o.Version, o.Holidays = 0, []identity.Holiday{{Date: "2026-02-30"}}
 		b.code(b.s.ChangeOrganisation(admin, o), kit.CodeInvalid)
+	})
+}
+
+// TestEndsOfSessionsAndTokens holds that what ends by itself, or by what somebody
+// else does, is a fact.
+func TestEndsOfSessionsAndTokens(t *testing.T) {
+	each(t, func(b *bundle) {
+		ctx := kit.WithActor(context.Background(), kit.System(kit.ViaCLI))
+		w := due.NewWorker(b.d)
+		w.Register(b.s.Tasks()...)
+		run, stop := context.WithCancel(ctx)
+		done := make(chan error, 1)
+		go func() { done <- w.Run(run) }()
+		defer func() { stop(); b.ok(<-done) }()
+		reasons := func() (out []string) {
+			facts, err := b.l.Facts(ctx, ledger.Filter{Types: []string{"session.ended", "token.expired"}})
+			b.ok(err)
+			for _, f := range facts {
+				var x struct{ Method, Reason, Name string }
+				b.ok(f.Decode(&x))
+				out = append(out, f.Type+" "+x.Method+x.Name+" "+x.Reason)
+			}
+			return out
+		}
+		forward := func(d time.Duration) {
+			b.Helper()
+			b.clock.Advance(d)
+			b.ok(w.Idle(ctx))
+		}
+		p, err := b.s.People(ctx, identity.Filter{})
+		b.ok(err)
+		ana := p[0].ID
+		token, err := b.s.OpenSession(ctx, ana, "link")
+		b.ok(err)
+		forward(20 * time.Hour)
+		_, _, err = b.s.Session(ctx, token)
+		b.ok(err)
+		forward(20 * time.Hour)
+		if got := reasons(); len(got) != 0 {
+			b.Fatalf("ended too early: %v", got)
+		}
+		forward(5 * time.Hour)
+		_, err = b.s.OpenSession(ctx, ana, "link")
+		b.ok(err)
+		b.ok(b.s.SetPassword(ctx, ana, password+" again"))
+		_, _, err = b.s.CreateToken(ctx, identity.NewToken{Name: "short", Access: kit.AccessViewer, Expires: time.Hour})
+		b.ok(err)
+		_, gone, err := b.s.CreateToken(ctx, identity.NewToken{Name: "revoked", Access: kit.AccessViewer, Expires: time.Hour})
+		b.ok(err)
+		b.ok(b.s.RevokeToken(ctx, gone.ID))
+		forward(2 * time.Hour)
+		want := []string{"session.ended expired idle", "session.ended by_rule password_changed", "token.expired short "}
+		if got := reasons(); !slices.Equal(got, want) {
+			b.Errorf("got %q, want %q", got, want)
+		}
 	})
 }

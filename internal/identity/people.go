@@ -164,7 +164,7 @@ func (s *Service) changePerson(ctx context.Context, tx *db.Tx, old, p Person, fi
 	op := "changed"
 	if p.Suspended && !old.Suspended {
 		op = "suspended"
-		if err := exec(ctx, tx, `DELETE FROM session WHERE person=$1`, p.ID); err != nil {
+		if err := endSessions(ctx, tx, p.ID, "suspended"); err != nil {
 			return err
 		}
 		if err := exec(ctx, tx, `DELETE FROM login_link WHERE person=$1`, p.ID); err != nil {

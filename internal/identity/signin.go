@@ -16,6 +16,7 @@ import (
 	"golang.org/x/crypto/argon2"
 
 	"tocsin/internal/db"
+	"tocsin/internal/due"
 	"tocsin/internal/kit"
 )
 
@@ -189,6 +190,9 @@ func (s *Service) OpenSession(ctx context.Context, person, method string) (strin
 		if err := exec(ctx, tx, `INSERT INTO session (hash, person, opened_at, seen_at) VALUES ($1,$2,$3,$3)`, digest(token), person, now); err != nil {
 			return err
 		}
+		if err := s.watchSession(ctx, tx, digest(token), tx.Now(), tx.Now()); err != nil {
+			return err
+		}
 		return fact(ctx, tx, "person", person, SessionFact{Op: "opened", Method: method})
 	})
 	return token, err
@@ -201,13 +205,6 @@ func actorOf(p Person, roles []kit.Role) kit.Actor {
 // tidy deletes what has run out.
 func (s *Service) tidy(ctx context.Context, tx *db.Tx) error {
 	now := tx.Now()
-	idle, most, err := s.sessionLimits(ctx)
-	if err != nil {
-		return err
-	}
-	if err := exec(ctx, tx, `DELETE FROM session WHERE seen_at <= $1 OR opened_at <= $2`, kit.Micros(now.Add(-idle)), kit.Micros(now.Add(-most))); err != nil {
-		return err
-	}
 	if err := exec(ctx, tx, `DELETE FROM login_link WHERE expires_at <= $1`, kit.Micros(now)); err != nil {
 		return err
 	}
@@ -273,6 +270,9 @@ func (s *Service) EndSession(ctx context.Context, token string) error {
 		}
 		if err != nil {
 			return db.MapError(err)
+		}
+		if err := due.Cancel(ctx, tx, dueSession, digest(token)); err != nil {
+			return err
 		}
 		return fact(ctx, tx, "person", person, SessionFact{Op: "ended", Method: "sign_out"})
 	})
@@ -351,7 +351,7 @@ func (s *Service) storePassword(ctx context.Context, tx *db.Tx, person, hash str
 	if err := exec(ctx, tx, `INSERT INTO credential (person, hash, changed_at) VALUES ($1,$2,$3) ON CONFLICT (person) DO UPDATE SET hash=excluded.hash, changed_at=excluded.changed_at`, person, hash, kit.Micros(tx.Now())); err != nil {
 		return err
 	}
-	if err := exec(ctx, tx, `DELETE FROM session WHERE person=$1`, person); err != nil {
+	if err := endSessions(ctx, tx, person, "password_changed"); err != nil {
 		return err
 	}
 	return fact(ctx, tx, "person", person, PersonFact{Op: "changed", Access: string(p.Access), Changes: []string{"password"}})

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tocsin/internal/db"
+	"tocsin/internal/due"
 	"tocsin/internal/kit"
 )
 
@@ -69,6 +70,9 @@ func (s *Service) CreateToken(ctx context.Context, n NewToken) (string, Token, e
 	err = s.d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
 		if err := exec(ctx, tx, `INSERT INTO api_token (id, name, hash, access, scopes, creator, created_at, expires_at, revoked_at, parent) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,0,$9)`,
 			t.ID, t.Name, digest(secret), string(t.Access), string(scopes), t.Creator, kit.Micros(now), kit.Micros(t.Expires), parent.ID); err != nil {
+			return err
+		}
+		if err := due.At(ctx, tx, dueToken, t.ID, t.Expires, struct{}{}); err != nil {
 			return err
 		}
 		return fact(ctx, tx, "token", t.ID, TokenFact{Op: "created", Name: t.Name, Access: string(t.Access), Scopes: t.Scopes, Expires: t.Expires.Format(time.RFC3339)})
