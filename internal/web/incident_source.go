@@ -174,8 +174,8 @@ func (s incidents) around(ctx context.Context, i *incident.Incident, names map[s
 	return nil
 }
 
-// escalation tells who is paged next while nobody has answered, and which phases
-// were skipped.
+// escalation tells who is paged next while nobody has answered, and how each phase
+// was reached.
 func (s incidents) escalation(ctx context.Context, i *incident.Incident, out *Incident) error {
 	if i.Active() && i.AcknowledgedAt.IsZero() {
 		ladders, err := s.Oncall.Ladders(ctx, i.ID)
@@ -198,21 +198,30 @@ func (s incidents) escalation(ctx context.Context, i *incident.Incident, out *In
 			break
 		}
 	}
-	moves, err := s.Ledger.Facts(ctx, ledger.Filter{Incident: i.ID, Types: []string{incident.PhaseChanged{}.FactType()}})
+	moves, err := s.Ledger.Facts(ctx, ledger.Filter{Incident: i.ID, Types: []string{incident.Declared{}.FactType(), incident.PhaseChanged{}.FactType()}})
 	if err != nil {
 		return err
 	}
+	out.Moves = map[string]move{}
 	for _, f := range moves {
+		if f.Type == (incident.Declared{}).FactType() {
+			out.Moves[string(incident.Detection)] = move{Line: f.Seq}
+			continue
+		}
 		var m incident.PhaseChanged
 		if f.Erased || f.Decode(&m) != nil {
 			continue
 		}
 		if m.Back {
-			out.Skipped = nil
+			// What came after the phase that is taken up again is still to come.
+			for _, p := range incident.Phases[m.To.Number():] {
+				delete(out.Moves, string(p))
+			}
 		}
 		for _, p := range m.Skipped {
-			out.Skipped = append(out.Skipped, string(p))
+			out.Moves[string(p)] = move{Line: f.Seq, Skipped: true, Reason: m.Reason}
 		}
+		out.Moves[string(m.To)] = move{Line: f.Seq, Back: m.Back, Reason: m.Reason}
 	}
 	return nil
 }
@@ -260,11 +269,7 @@ func (s incidents) Do(ctx context.Context, ref string, a Act) error {
 		done := "done"
 		_, err = s.Incident.ChangeTask(ctx, ref, a.ID, incident.TaskChange{State: &done})
 	case "phase":
-		answers := make(map[string]any, len(a.Answers))
-		for k, v := range a.Answers {
-			answers[k] = v
-		}
-		_, err = s.Incident.Phase(ctx, ref, incident.Phase(a.Phase), answers, a.Reason)
+		_, err = s.Incident.Phase(ctx, ref, incident.Phase(a.Phase), a.Answers, a.Reason)
 	case "close":
 		_, err = s.Incident.Phase(ctx, ref, incident.PhaseClosed, nil, "")
 	case "offer":

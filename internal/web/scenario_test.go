@@ -158,3 +158,28 @@ func TestChangeAndImpact(t *testing.T) {
 		{name: "a number in words", path: "/incidents/INC-1/do/impact", form: []string{"customers", "many", "impact_text", "Orders refused"}, shows: []string{"#f-customers", "many", "Orders refused"}},
 	})
 }
+
+func TestPhasePage(t *testing.T) {
+	at := "/incidents/INC-1/phase"
+	recovery := func(h *house) {
+		h.post("/incidents/INC-1/do/edit", "title", "Payments fail", "services", "payments", "kind", "availability")
+		h.post(at, "phase", "recovery", "reason", "known cause")
+	}
+	scenarios(t, []scenario{
+		{
+			name: "skip with a reason", path: at, form: []string{"phase", "recovery", "reason", "known cause", "real", "yes"},
+			to: "/incidents/INC-1", facts: []string{"incident.acknowledged", "incident.phase_changed"}, shows: []string{"skipped", "known cause", "?kind=phase#l-"},
+		},
+		{name: "skip without a reason", path: at, form: []string{"phase", "recovery", "holder", "Bob"}, shows: []string{"#f-reason", "Bob"}},
+		{
+			name: "back", before: recovery, path: at, form: []string{"phase", "containment", "reason", "it grows again"},
+			to: "/incidents/INC-1", facts: []string{"incident.phase_changed"}, shows: []string{"reopened"},
+		},
+		{
+			name: "service is normal", before: recovery, path: at,
+			form: []string{"phase", "review", "normal", "yes", "criteria.payments", "alerts", "criteria.payments", "data", "data_lost", "2"},
+			to:   "/incidents/INC-1", facts: []string{"incident.phase_changed", "review.created"},
+		},
+		{name: "data lost in words", before: recovery, path: at, form: []string{"phase", "review", "checked_by", "Bob", "data_lost", "some"}, shows: []string{"#f-data_lost", "Bob"}},
+	})
+}

@@ -20,3 +20,13 @@ func (q *req) with(pairs ...string) string {
 	u := url.URL{Path: q.r.URL.Path, RawQuery: v.Encode()}
 	return u.String()
 }
+
+// firstOf gives the first text that is not empty.
+func firstOf(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}

@@ -91,7 +91,8 @@ type Incident struct {
 	Contained, Restored, Eradicated  time.Time
 	Assessed                         time.Time
 	Kind                             string
-	Skipped                          []string
+	// Moves tell how each phase was reached.
+	Moves map[string]move
 	// Held are the roles the reader holds in it.
 	Held       []kit.Role
 	Roles      []Held
@@ -106,6 +107,14 @@ type Incident struct {
 	MergedInto string
 	// Proposes is "restored" or "reopen" when the record proposes it.
 	Proposes string
+}
+
+// move is how a phase was last reached, or passed over.
+type move struct {
+	// Line is the first line of the phase in the timeline.
+	Line          int64
+	Skipped, Back bool
+	Reason        string
 }
 
 // AlertRow is an alert in a list.
@@ -136,5 +145,5 @@ type Act struct {
 	Phase, Severity, ID        string
 	Role                       kit.Role
 	At                         time.Time
-	Answers                    map[string]string
+	Answers                    map[string]any
 }
