@@ -142,7 +142,7 @@ func (p *pager) AnswerByToken(_ context.Context, token string, accept bool, _ ki
 }
 
 func (*pager) Deliveries(context.Context, string) ([]notify.Delivery, error) {
-	return []notify.Delivery{{ID: "d1", Recipient: notify.Named{ID: "ana", Name: "Ana"}, Kind: "email", State: notify.Failed, Error: "channel.error.no_relay"}}, nil
+	return []notify.Delivery{{ID: "d1", Message: "page", Recipient: notify.Named{ID: "ana", Name: "Ana"}, Kind: "email", State: notify.Failed, Error: "channel.error.no_relay"}}, nil
 }
 
 func (p *pager) Methods(context.Context, string) ([]notify.Method, error) { return p.methods, nil }

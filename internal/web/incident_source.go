@@ -98,6 +98,7 @@ func (s incidents) Get(ctx context.Context, ref string) (Incident, error) {
 		Detected: i.DetectedAt, Eradicated: i.EradicatedAt, Assessed: i.AssessedAt, Kind: string(i.Kind),
 	}
 	me := kit.ActorFrom(ctx)
+	out.DeclaredByMe = me.IsPerson() && i.DeclaredBy == me.ID
 	for _, r := range []kit.Role{kit.RoleCommander, kit.RolePrimary, kit.RoleSecondary, kit.RoleCommunications} {
 		out.Roles = append(out.Roles, Held{Role: r, Person: who(names, i.Roles[r])})
 		if me.IsPerson() && i.Roles[r] == me.ID {

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"tocsin/internal/ledger"
 )
@@ -182,4 +183,20 @@ func TestPhasePage(t *testing.T) {
 		},
 		{name: "data lost in words", before: recovery, path: at, form: []string{"phase", "review", "checked_by", "Bob", "data_lost", "some"}, shows: []string{"#f-data_lost", "Bob"}},
 	})
+}
+
+func TestDeclarePage(t *testing.T) {
+	h := open(t)
+	h.signIn()
+	h.post("/incidents/new", "title", "Payments fail")
+	contains(t, h.get("/incidents/new?title=Payments+are+slow"), "Already open?", "INC-1", `value="Payments are slow"`)
+	if strings.Contains(h.get("/incidents/new?title=Printer"), "Already open?") {
+		t.Error("an incident that shares no word")
+	}
+	// What was set off is shown to who declared it, what failed with Retry, for a while.
+	contains(t, h.get("/incidents/INC-1"), "What has been done", "Opened as INC-1", "Retry")
+	h.clock.Advance(time.Hour)
+	if strings.Contains(h.get("/incidents/INC-1"), "What has been done") {
+		t.Error("still shown an hour later")
+	}
 }

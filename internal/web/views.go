@@ -92,7 +92,8 @@ type Incident struct {
 	Assessed                         time.Time
 	Kind                             string
 	// Moves tell how each phase was reached.
-	Moves map[string]move
+	Moves        map[string]move
+	DeclaredByMe bool
 	// Held are the roles the reader holds in it.
 	Held       []kit.Role
 	Roles      []Held

@@ -161,6 +161,24 @@
     if (e.target.closest("[data-refresh]")) { e.preventDefault(); refresh(true); return; }
     $$("details.menu[open]").forEach((d) => { if (!d.contains(e.target)) d.open = false; });
   });
+  // Declare: incidents that may be the same, and what to do without a network.
+  const same = $("form[data-similar]");
+  if (same) {
+    let wait = 0;
+    $("[name=title]", same).addEventListener("input", (e) => {
+      clearTimeout(wait);
+      wait = setTimeout(async () => {
+        try {
+          const res = await fetch("/incidents/new?title=" + encodeURIComponent(e.target.value), { headers: { "X-Live": "1" } });
+          const next = new DOMParser().parseFromString(await res.text(), "text/html").getElementById("similar");
+          if (next) $("#similar").innerHTML = next.innerHTML;
+        } catch { /* they are a help, nothing more */ }
+      }, 300);
+    });
+    const offline = $("[data-offline]"), tell = () => { offline.hidden = navigator.onLine; };
+    addEventListener("offline", tell); addEventListener("online", tell); tell();
+    same.addEventListener("submit", (e) => { if (!navigator.onLine) { e.preventDefault(); delete same.dataset.sent; tell(); offline.scrollIntoView(); } });
+  }
   // A list of choices that is a filter answers as it is chosen.
   $$("form[data-auto]").forEach((f) => { $("button", f).hidden = true; f.addEventListener("change", () => f.requestSubmit()); });
   $$("[data-js]").forEach((el) => { el.hidden = false; });
