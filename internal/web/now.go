@@ -196,6 +196,12 @@ func (s *server) drift(q *req, b *board) error {
 	if len(mine) == 0 {
 		b.drift = append(b.drift, warning{key: "no_method", href: "/on-call/me"})
 	}
+	for _, m := range mine {
+		if m.Stale {
+			b.drift = append(b.drift, warning{key: "stale", name: methodWord(context.WithValue(q.ctx, reqKey{}, q), m.Kind), href: "/on-call/me"})
+			break
+		}
+	}
 	sources, err := s.Alert.Sources(q.ctx)
 	if err != nil && !errors.Is(err, context.Canceled) && kit.CodeOf(err) != kit.CodeForbidden {
 		return err

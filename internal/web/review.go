@@ -2,6 +2,8 @@ package web
 
 import (
 	"context"
+	"net/url"
+	"regexp"
 	"strings"
 	"time"
 
@@ -32,6 +34,7 @@ func (s *server) reviewRoutes() {
 	s.post("/incidents/{ref}/actions/{action}/{do}", s.actionDo)
 	s.get("/reviews", s.reviewList)
 	s.get("/actions", s.actionList)
+	s.get("/actions/mine", func(q *req) error { return q.redirect("/actions?owner=" + url.QueryEscape(q.actor.ID)) })
 }
 
 // reviewData is what the page of a review shows.
@@ -330,4 +333,15 @@ func renamed(err error, from, to string) error {
 		return e
 	}
 	return nil
+}
+
+// judging are words that blame, or that end a question too soon, in both languages.
+var judging = regexp.MustCompile(`(?i)(^|[^\pL])(human error|careless(?:ly|ness)?|obvious(?:ly)?|simply|failed to|negligen(?:ce|t)|should have|root cause|erreurs? humaines?|négligen(?:ce|t|te|ts)|évidemment|simplement|il suffisait|aurai(?:t|ent) dû|cause racine)($|[^\pL])`)
+
+// judgement gives the first such word of a text.
+func judgement(s string) string {
+	if m := judging.FindStringSubmatch(s); m != nil {
+		return m[2]
+	}
+	return ""
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tocsin/internal/ledger"
+	"tocsin/internal/notify"
 )
 
 // scenario is one form sent: where it leads and the exact facts it leaves, or
@@ -198,5 +199,52 @@ func TestDeclarePage(t *testing.T) {
 	h.clock.Advance(time.Hour)
 	if strings.Contains(h.get("/incidents/INC-1"), "What has been done") {
 		t.Error("still shown an hour later")
+	}
+}
+
+func TestReviewHelps(t *testing.T) {
+	h := open(t)
+	h.signIn()
+	at := h.post("/incidents/new", "title", "Payments fail")
+	h.post(at+"/phase", "phase", "review", "reason", "over at once")
+	h.post(at+"/review", "factor_text", "Human error in the console", "factor_kind", "contributing", "factor_category", "people", "surprised", "Nothing")
+	body := h.get(at + "/review")
+	contains(t, body, "<u>Human error</u>", "What made that seem right at the time?", "Make an action")
+	if strings.Count(body, "seem right at the time") != 1 {
+		t.Error("questions words that judge nobody")
+	}
+	contains(t, h.get(at+"/review?action=Ask+before+production"), `value="Ask before production"`)
+	if to := h.post(at+"/actions", "text", "Ask before production", "owner", "ana", "due", "2026-12-24"); to != at+"/review" {
+		t.Errorf("to %s", to)
+	}
+	res, _ := h.do("GET", "/actions/mine", nil)
+	contains(t, h.get(res.Header.Get("Location")), "Ask before production", `href="/actions/mine" aria-current="page"`)
+}
+
+func TestIncidentFilterTags(t *testing.T) {
+	h := open(t)
+	h.signIn()
+	h.post("/incidents/new", "title", "Payments fail", "impact", "outage")
+	h.post("/incidents/new", "title", "Customer file leaked", "data", "1")
+	body := h.get("/incidents?severity=sev1&personal=")
+	contains(t, body, "Payments fail", "Remove the filter", `href="/incidents?personal="`)
+	if strings.Contains(body, "Customer file leaked") {
+		t.Error("an incident of another severity")
+	}
+	body = h.get("/incidents?personal=1")
+	contains(t, body, "Customer file leaked")
+	if strings.Contains(body, "Payments fail") {
+		t.Error("an incident without personal data")
+	}
+}
+
+func TestNowTellsOfMethodsNotTested(t *testing.T) {
+	h := open(t)
+	h.signIn()
+	h.notify.methods = []notify.Method{{ID: "mail", Kind: "email", Stale: true}}
+	contains(t, h.get("/"), "Your contact method E-mail has not been tested for long")
+	h.notify.methods[0].Stale = false
+	if strings.Contains(h.get("/"), "has not been tested for long") {
+		t.Error("a method that was tested")
 	}
 }
