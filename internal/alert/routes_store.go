@@ -55,7 +55,7 @@ func (s *Service) TryRoutes(ctx context.Context, sig Signal) (Decision, error) {
 	if err != nil {
 		return Decision{}, err
 	}
-	return set.decide(&sig, s.cache.kindOf(sig.Source), s.log), nil
+	return set.decide(&sig, s.cache.of(sig.Source).Kind, s.log), nil
 }
 
 // SetRoutes saves the rules. Version 0 replaces whatever is there; another must

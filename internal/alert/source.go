@@ -7,8 +7,11 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"maps"
+	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,15 +25,16 @@ import (
 type sourceCache struct {
 	mu    sync.RWMutex
 	byKey map[[32]byte]Source
-	kinds map[string]string
+	byID  map[string]Source
 	// missed is when an unknown key last made the database be asked.
 	missed time.Time
 }
 
-func (c *sourceCache) kindOf(id string) string {
+// of gives the source of an id as it was read last.
+func (c *sourceCache) of(id string) Source {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return c.kinds[id]
+	return c.byID[id]
 }
 
 type sourceRow struct {
@@ -41,6 +45,7 @@ type sourceRow struct {
 	KeyHash       string `bun:"key_hash"`
 	SeverityMap   string `bun:"severity_map"`
 	SilentAfter   int64  `bun:"silent_after"`
+	Settings      string `bun:"settings"`
 	LastHeardAt   int64  `bun:"last_heard_at"`
 	CreatedAt     int64  `bun:"created_at"`
 	Version       int64  `bun:"version"`
@@ -52,7 +57,31 @@ func (r *sourceRow) source() Source {
 		LastHeardAt: kit.FromMicros(r.LastHeardAt), CreatedAt: kit.FromMicros(r.CreatedAt), Version: r.Version,
 	}
 	_ = json.Unmarshal([]byte(r.SeverityMap), &s.SeverityMap)
+	_ = json.Unmarshal([]byte(r.Settings), &s.SourceSettings)
 	return s
+}
+
+// ready reads what a source needs at hand when a signal comes; old is the same source
+// as it was read before.
+func (s *Source) ready(old Source, log *slog.Logger) {
+	if s.SecretFile != "" {
+		raw, err := os.ReadFile(s.SecretFile)
+		if s.Secret = strings.TrimSpace(string(raw)); err != nil && (old.Secret != "" || old.ID == "") {
+			log.Warn("the secret of a source cannot be read; it takes nothing", "source", s.ID, "error", err)
+		}
+	}
+	if s.Kind != "json" {
+		return
+	}
+	if s.Mapping = old.Mapping; s.Mapping != nil && old.Version == s.Version {
+		return
+	}
+	m, err := CompileMap("", s.Map)
+	if err != nil {
+		log.Warn("the map of a source cannot be used; it takes nothing", "source", s.ID, "error", err)
+		return
+	}
+	s.Mapping = m
 }
 
 // reload reads sources and routes anew.
@@ -61,15 +90,17 @@ func (s *Service) reload(ctx context.Context) error {
 	if err := s.db.Read(ctx).NewSelect().Model(&rows).Scan(ctx); err != nil {
 		return db.MapError(err)
 	}
-	byKey, kinds := make(map[[32]byte]Source, len(rows)), make(map[string]string, len(rows))
+	byKey, byID := make(map[[32]byte]Source, len(rows)), make(map[string]Source, len(rows))
 	for i := range rows {
-		kinds[rows[i].ID] = rows[i].Kind
+		src := rows[i].source()
+		src.ready(s.cache.of(src.ID), s.log)
+		byID[src.ID] = src
 		if raw, err := hex.DecodeString(rows[i].KeyHash); err == nil && len(raw) == 32 {
-			byKey[[32]byte(raw)] = rows[i].source()
+			byKey[[32]byte(raw)] = src
 		}
 	}
 	s.cache.mu.Lock()
-	s.cache.byKey, s.cache.kinds = byKey, kinds
+	s.cache.byKey, s.cache.byID = byKey, byID
 	s.cache.mu.Unlock()
 	version, routes, err := s.readRoutes(ctx)
 	if err != nil {
@@ -184,6 +215,19 @@ func checkSource(path string, d SourceDef) kit.Fields {
 	if d.SilentAfter < 0 {
 		f.Add(path+"silent_after", "error.invalid")
 	}
+	if d.Kind == "json" {
+		if _, err := CompileMap(path+"map.", d.Map); err != nil {
+			f = append(f, kit.AsError(err).Fields...)
+		}
+	} else if len(d.Map) > 0 {
+		f.Add(path+"map", "alert.error.map_kind")
+	}
+	if d.Kind == "heartbeat" && d.Every <= 0 {
+		f.Add(path+"every", "error.required")
+	}
+	if d.Every < 0 || d.Grace < 0 {
+		f.Add(path+"every", "error.invalid")
+	}
 	for _, w := range slices.Sorted(maps.Keys(d.SeverityMap)) {
 		if !d.SeverityMap[w].Valid() {
 			f.Add(path+"severity_map."+w, "alert.error.severity")
@@ -198,7 +242,8 @@ func (d SourceDef) row() sourceRow {
 		b, _ := json.Marshal(d.SeverityMap)
 		m = string(b)
 	}
-	return sourceRow{ID: d.ID, Kind: d.Kind, Service: d.Service, SeverityMap: m, SilentAfter: int64(d.SilentAfter / time.Microsecond)}
+	settings, _ := json.Marshal(d.SourceSettings)
+	return sourceRow{ID: d.ID, Kind: d.Kind, Service: d.Service, SeverityMap: m, SilentAfter: int64(d.SilentAfter / time.Microsecond), Settings: string(settings)}
 }
 
 // CreateSource makes a source and gives its key, which is shown this once.
@@ -247,6 +292,7 @@ func sourceChanges(a, b sourceRow) []FieldChange {
 	add("kind", a.Kind, b.Kind)
 	add("service", a.Service, b.Service)
 	add("severity_map", a.SeverityMap, b.SeverityMap)
+	add("settings", a.Settings, b.Settings)
 	add("silent_after", (time.Duration(a.SilentAfter) * time.Microsecond).String(), (time.Duration(b.SilentAfter) * time.Microsecond).String())
 	return c
 }
@@ -279,7 +325,7 @@ func (s *Service) updateSource(ctx context.Context, tx *db.Tx, old sourceRow, d 
 	if len(changes) == 0 {
 		return nil, nil
 	}
-	_, err := tx.NewUpdate().Model(&row).Column("kind", "service", "severity_map", "silent_after").
+	_, err := tx.NewUpdate().Model(&row).Column("kind", "service", "severity_map", "silent_after", "settings").
 		Set("version = version + 1").Where("id = ?", row.ID).Exec(ctx)
 	if err != nil {
 		return nil, db.MapError(err)

@@ -3,7 +3,10 @@
 // path answers a sender only after its signals are durable.
 package alert
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Severity is the sender's word for how bad it is; it is not the severity of an
 // incident (a route maps it).
@@ -143,9 +146,30 @@ type Source struct {
 	SeverityMap map[string]Severity
 	// SilentAfter is after how long without a signal the source counts as silent; 0 never.
 	SilentAfter time.Duration
+	SourceSettings
+	// Secret is what SecretFile holds. It is empty also when the file cannot be read:
+	// a source that names one then takes nothing.
+	Secret string
+	// Mapping is the compiled Map.
+	Mapping     *Mapping
 	LastHeardAt time.Time
 	CreatedAt   time.Time
 	Version     int64
+}
+
+// SourceSettings is what only some kinds of source have.
+type SourceSettings struct {
+	// Map makes signals of any JSON (kind json): one CEL expression for each of
+	// MapFields.
+	Map map[string]string `json:"map,omitempty"`
+	// SecretFile names the file with the secret by which the sender signs (kinds
+	// github, gitlab).
+	SecretFile string `json:"secret_file,omitempty"`
+	// Every is how often a heartbeat is due or a probe runs, Grace how late it may be.
+	Every time.Duration `json:"every,omitempty"`
+	Grace time.Duration `json:"grace,omitempty"`
+	// Probe is what a probe asks, as the organisation file says it.
+	Probe json.RawMessage `json:"probe,omitempty"`
 }
 
 // SourceKinds are the kinds of source the organisation file knows.
@@ -159,6 +183,7 @@ type SourceDef struct {
 	Key         string
 	SeverityMap map[string]Severity
 	SilentAfter time.Duration
+	SourceSettings
 }
 
 // Route is one rule: the first that matches decides.

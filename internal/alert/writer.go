@@ -302,7 +302,7 @@ func (s *Service) fold(ctx context.Context, tx *db.Tx, batch []*request) error {
 	actors := map[string]*kit.Actor{}
 	var entries []ledger.Entry
 	routes := s.routes.Load()
-	route := func(sig *Signal) Decision { return routes.decide(sig, s.cache.kindOf(sig.Source), s.log) }
+	route := func(sig *Signal) Decision { return routes.decide(sig, s.cache.of(sig.Source).Kind, s.log) }
 	for _, r := range batch {
 		r.out = make([]Outcome, len(r.signals))
 		for i := range r.signals {

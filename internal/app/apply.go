@@ -174,7 +174,13 @@ func servicesOf(f *orgfile.File) ([]continuity.Definition, error) {
 func sourcesOf(f *orgfile.File) []alert.SourceDef {
 	out := make([]alert.SourceDef, 0, len(f.Sources))
 	for _, s := range f.Sources {
-		d := alert.SourceDef{ID: s.ID, Kind: s.Kind, Service: s.Service, Key: s.Key}
+		d := alert.SourceDef{ID: s.ID, Kind: s.Kind, Service: s.Service, Key: s.Key, SourceSettings: alert.SourceSettings{Map: s.Map, SecretFile: s.SecretFile, Probe: s.Probe}}
+		if s.Every != nil {
+			d.Every = time.Duration(*s.Every)
+		}
+		if s.Grace != nil {
+			d.Grace = time.Duration(*s.Grace)
+		}
 		for word, sev := range s.SeverityMap {
 			if d.SeverityMap == nil {
 				d.SeverityMap = map[string]alert.Severity{}

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"encoding/json"
+	"time"
 
 	"tocsin/internal/identity"
 	"tocsin/internal/kit"
@@ -81,7 +82,19 @@ func (a *App) Export(ctx context.Context) ([]byte, error) {
 		if s.Kind == "builtin" {
 			continue // the product's own, which no file names
 		}
-		out := orgfile.Source{ID: s.ID, Kind: s.Kind, Service: s.Service}
+		out := orgfile.Source{ID: s.ID, Kind: s.Kind, Service: s.Service, Map: s.Map, SecretFile: s.SecretFile, Probe: s.Probe}
+		for word, sev := range s.SeverityMap {
+			if out.SeverityMap == nil {
+				out.SeverityMap = map[string]string{}
+			}
+			out.SeverityMap[word] = string(sev)
+		}
+		for to, d := range map[**oncall.Duration]time.Duration{&out.Every: s.Every, &out.Grace: s.Grace} {
+			if d > 0 {
+				v := oncall.Duration(d)
+				*to = &v
+			}
+		}
 		if s.SilentAfter > 0 {
 			d := oncall.Duration(s.SilentAfter)
 			out.SilentAfter = &d

@@ -105,6 +105,12 @@ func Handler(alerts Alerts, changes Changes, o Options) http.Handler {
 	m.HandleFunc("POST /v2/enqueue", h.pdEvent)
 	m.HandleFunc("POST /v2/change/enqueue", h.pdChange)
 	h.opsgenieRoutes(m)
+	m.HandleFunc("POST /in/{key}/cloudevents", h.cloudEvents)
+	m.HandleFunc("OPTIONS /in/{key}/cloudevents", h.cloudEventsAsk)
+	m.HandleFunc("POST /in/{key}/grafana", h.grafana)
+	m.HandleFunc("POST /in/{key}/github", h.github)
+	m.HandleFunc("POST /in/{key}/gitlab", h.gitlab)
+	m.HandleFunc("POST /in/{key}/json", h.json)
 	return m
 }
 
@@ -239,8 +245,11 @@ func (h *handler) keep(src alert.Source, key, path string, status int, body []by
 func reply(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v)
+	encode(w, v)
 }
+
+// encode writes the body of an answer; a sender that has gone needs none.
+func encode(w io.Writer, v any) { _ = json.NewEncoder(w).Encode(v) }
 
 func retryAfter(w http.ResponseWriter, seconds int) {
 	w.Header().Set("Retry-After", strconv.Itoa(max(1, seconds)))

@@ -59,13 +59,6 @@ const (
 	maxNote        = 25000
 )
 
-func ogDecode(body []byte, v any) error {
-	if deep(body, maxDepth) {
-		return fmt.Errorf("the request nests deeper than %d levels", maxDepth)
-	}
-	return json.Unmarshal(body, v)
-}
-
 // signal reads a new alert; what is wrong with it is named by field.
 func (a *ogAlert) signal(src alert.Source, now time.Time) (alert.Signal, map[string]string) {
 	bad := map[string]string{}

@@ -108,7 +108,7 @@ func ogBody(w http.ResponseWriter, r *http.Request, began time.Time, v any) ([]b
 		ogRefuse(w, http.StatusRequestEntityTooLarge, began, "The body is larger than 1 MiB.", nil)
 		return nil, false
 	case err == nil && len(body) > 0:
-		err = ogDecode(body, v)
+		err = decode(body, v)
 	}
 	if err != nil {
 		ogRefuse(w, http.StatusBadRequest, began, "Could not parse request body: "+err.Error(), nil)
