@@ -151,7 +151,9 @@ func TestGitHub(t *testing.T) {
 		run := func(conclusion, branch string) string {
 			return `{"action":"completed","repository":{"name":"payments","full_name":"ex/payments","default_branch":"main"},"workflow_run":{"name":"CI","workflow_id":3,"head_branch":"` + branch + `","conclusion":"` + conclusion + `"}}`
 		}
-		signed := func(event, b string) []string { return []string{"X-GitHub-Event", event, "X-Hub-Signature-256", sign(b)} }
+		signed := func(event, b string) []string {
+			return []string{"X-GitHub-Event", event, "X-Hub-Signature-256", sign(b)}
+		}
 		post := func(name, event, b string, facts ...string) posted {
 			return posted{name: name, path: path, body: b, header: signed(event, b), status: 202, facts: facts}
 		}
