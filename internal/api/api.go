@@ -46,6 +46,10 @@ type Deps struct {
 	Apply func(ctx context.Context, file []byte, dry, prune bool) ([]kit.Change, error)
 	// Export writes the organisation file (YAML).
 	Export func(ctx context.Context) ([]byte, error)
+	// Sheet is who is on duty and how they are reached.
+	Sheet func(ctx context.Context) (kit.Sheet, error)
+	// Doctor looks for what would fail when it is needed.
+	Doctor func(ctx context.Context) ([]kit.Finding, error)
 	// Report makes the dossier of an incident in a format (html, md, pdf, docx, json,
 	// zip), for a level (internal, customer, regulator) and in a language.
 	Report func(ctx context.Context, ref, format, level, lang string) (name, contentType string, body []byte, err error)

@@ -64,6 +64,7 @@ type IncidentView struct {
 	ClosedAt       stamp                   `json:"closed_at"`
 	Alerts         []string                `json:"alerts" doc:"The ids of its alerts"`
 	Clocks         []string                `json:"clocks"`
+	ExitQuestions  []string                `json:"exit_questions" doc:"What is asked on leaving the present phase"`
 	Links          linksView               `json:"links"`
 }
 
@@ -115,7 +116,7 @@ func (s *server) incidentView(i *incident.Incident, alerts []string, refs map[st
 		OccurredAt: at(i.OccurredAt), DetectedAt: at(i.DetectedAt), DeclaredAt: at(i.DeclaredAt), AcknowledgedAt: at(i.AcknowledgedAt),
 		AssessedAt: at(i.AssessedAt), ContainedAt: at(i.ContainedAt), EradicatedAt: at(i.EradicatedAt), RestoredAt: at(i.RestoredAt),
 		RecoveredAt: at(i.RecoveredAt), ReviewedAt: at(i.ReviewedAt), ClosedAt: at(i.ClosedAt),
-		Alerts: some(alerts), Clocks: []string{},
+		Alerts: some(alerts), Clocks: []string{}, ExitQuestions: some(incident.ExitKeys(i.Phase)),
 		Links: linksView{Self: self, Timeline: self + "/timeline", Review: self + "/review", Report: self + "/report"},
 	}
 	if s.BaseURL != "" {

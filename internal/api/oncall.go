@@ -132,6 +132,11 @@ func (s *server) oncallCalls() {
 		l, err := s.Oncall.OnCallNow(ctx)
 		return all(l, viewDuty), err
 	})
+	if s.Sheet != nil {
+		get(s, "/on-call/sheet", "on-call", "Who is on duty in the next 7 days and how they are reached, to keep at hand", func(ctx context.Context, _ *none) (kit.Sheet, error) {
+			return s.Sheet(ctx)
+		})
+	}
 	get(s, "/on-call/schedules", "on-call", "The schedules in use, by id", func(ctx context.Context, _ *none) (list[oncall.Schedule], error) {
 		l, err := s.Oncall.Schedules(ctx)
 		return all(l, same[oncall.Schedule]), err

@@ -161,14 +161,14 @@ func (s *server) pageCalls() {
 func (s *server) pages(ctx context.Context, in *struct {
 	Paged
 	State    string `query:"state" enum:"open,acknowledged,refused,unanswered,withdrawn"`
-	Person   string `query:"person" doc:"A person, or me"`
+	Person   string `query:"person" doc:"A person, or me: for a token the person whom it belongs to"`
 	Incident string `query:"incident"`
 	Ladder   string `query:"ladder"`
 },
 ) (list[pageView], error) {
 	f := notify.Filter{State: in.State, Person: in.Person, Ladder: in.Ladder, Page: in.page()}
 	if in.Person == "me" {
-		f.Person = kit.ActorFrom(ctx).ID
+		f.Person = kit.ActorFrom(ctx).Me()
 	}
 	if in.Incident != "" {
 		if s.Incident == nil {
@@ -211,7 +211,7 @@ func (s *server) retry(ctx context.Context, in *partIn) (deliveryView, error) {
 }
 
 type pageIn struct {
-	To       []string `json:"to" minItems:"1" maxItems:"50" doc:"People by id, or targets: person:ana, schedule:primary, role:commander, team:ops"`
+	To       []string `json:"to,omitempty" maxItems:"50" doc:"People by id, or targets: person:ana, schedule:primary, role:commander, team:ops; none: the policy of the service or incident"`
 	Text     string   `json:"text,omitempty" maxLength:"200"`
 	Service  string   `json:"service,omitempty"`
 	Incident string   `json:"incident,omitempty"`
@@ -221,6 +221,9 @@ func (s *server) pageSomeone(ctx context.Context, in *struct{ Body pageIn }) (la
 	start := oncall.Start{Title: in.Body.Text, Reason: "page_someone"}
 	if in.Body.Service != "" {
 		start.Services = []string{in.Body.Service}
+	}
+	if len(in.Body.To) == 0 && in.Body.Service == "" && in.Body.Incident == "" {
+		return ladderView{}, kit.InvalidField("to", "error.required")
 	}
 	if in.Body.Incident == "" && strings.TrimSpace(in.Body.Text) == "" {
 		return ladderView{}, kit.InvalidField("text", "error.required")

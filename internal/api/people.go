@@ -102,6 +102,7 @@ type meView struct {
 	Access       string            `json:"access"`
 	Appointments []string          `json:"appointments"`
 	Scopes       []string          `json:"scopes" doc:"Of a token; empty means all of its level"`
+	Owner        *string           `json:"owner" nullable:"true" doc:"The person whom a token belongs to"`
 	Person       maybe[personView] `json:"person"`
 }
 
@@ -163,7 +164,7 @@ func (s *server) peopleCalls() {
 
 func (s *server) me(ctx context.Context, _ *none) (meView, error) {
 	a := kit.ActorFrom(ctx)
-	v := meView{Kind: string(a.Kind), ID: a.ID, Name: a.Name, Access: string(a.Access), Appointments: []string{}, Scopes: some(a.Scopes)}
+	v := meView{Kind: string(a.Kind), ID: a.ID, Name: a.Name, Access: string(a.Access), Appointments: []string{}, Scopes: some(a.Scopes), Owner: word(a.Owner)}
 	for _, r := range a.Appointments {
 		v.Appointments = append(v.Appointments, string(r))
 	}

@@ -38,7 +38,10 @@ type Problem struct {
 	Status int    `json:"status"`
 	Detail string `json:"detail"`
 	// Reason is a stable word for programs.
-	Reason    string         `json:"reason,omitempty" doc:"A stable word for programs, such as review_not_approved"`
+	Reason string `json:"reason,omitempty" doc:"A stable word for programs, such as review_not_approved"`
+	// Key and Args are the message by which a client may say it in its own language.
+	Key       string         `json:"key,omitempty" doc:"A stable word for the message"`
+	Args      map[string]any `json:"args,omitempty" doc:"What the message is filled with"`
 	Instance  string         `json:"instance,omitempty"`
 	RequestID string         `json:"request_id,omitempty"`
 	Errors    []ProblemField `json:"errors,omitempty"`
@@ -48,9 +51,10 @@ type Problem struct {
 
 // ProblemField is what is wrong with one field.
 type ProblemField struct {
-	Path    string `json:"path" doc:"The field as the sender wrote it: services[0]"`
-	Key     string `json:"key,omitempty" doc:"A stable word for the message"`
-	Message string `json:"message"`
+	Path    string         `json:"path" doc:"The field as the sender wrote it: services[0]"`
+	Key     string         `json:"key,omitempty" doc:"A stable word for the message"`
+	Args    map[string]any `json:"args,omitempty" doc:"What the message is filled with"`
+	Message string         `json:"message"`
 }
 
 // Error implements error.
@@ -116,13 +120,25 @@ func (s *server) problem(ctx context.Context, err error) *Problem {
 			}
 		}
 	}
-	p.Reason = e.Reason
+	p.Reason, p.Key, p.Args = e.Reason, e.Key, plain(e.Args)
 	detail, fields := i18n.Error("en", e)
 	p.Detail = detail
 	for n, f := range fields {
-		p.Errors = append(p.Errors, ProblemField{Path: f.Path, Key: e.Fields[n].Key, Message: f.Message})
+		p.Errors = append(p.Errors, ProblemField{Path: f.Path, Key: e.Fields[n].Key, Args: plain(e.Fields[n].Args), Message: f.Message})
 	}
 	return p
+}
+
+// plain keeps what of the arguments of a message JSON can carry and give back.
+func plain(args map[string]any) map[string]any {
+	out := map[string]any{}
+	for k, v := range args {
+		switch v.(type) {
+		case string, bool, int, int64, float64:
+			out[k] = v
+		}
+	}
+	return out
 }
 
 func newProblem(code kit.Code, q *request) *Problem {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"tocsin/internal/i18n"
 	"tocsin/internal/identity"
 	"tocsin/internal/kit"
 	"tocsin/internal/orgfile"
@@ -24,6 +25,26 @@ type parameterView struct {
 type changesView struct {
 	DryRun bool         `json:"dry_run"`
 	Items  []kit.Change `json:"items"`
+}
+
+type findingView struct {
+	Check string         `json:"check"`
+	State string         `json:"state" enum:"ok,warn,fail"`
+	Key   string         `json:"key"`
+	Args  map[string]any `json:"args,omitempty"`
+	Text  textView       `json:"text"`
+	Fix   textView       `json:"fix"`
+}
+
+func viewFinding(f kit.Finding) findingView {
+	in := func(key string) textView {
+		return textView{FR: i18n.T("fr", key, i18n.Words("fr", f.Args)), EN: i18n.T("en", key, i18n.Words("en", f.Args))}
+	}
+	v := findingView{Check: f.Check, State: f.State, Key: f.Key, Args: f.Args, Text: in(f.Key)}
+	if f.State != kit.FindingOK {
+		v.Fix = in(f.Key + ".fix")
+	}
+	return v
 }
 
 func (s *server) settingsCalls() {
@@ -58,6 +79,12 @@ func (s *server) settingsCalls() {
 	get(s, "/schema/organisation.json", "settings", "JSON Schema of the organisation file", func(context.Context, *none) (map[string]any, error) {
 		return orgfile.Schema(), nil
 	})
+	if s.Doctor != nil {
+		get(s, "/doctor", "settings", "What would fail when it is needed, with one fix each", func(ctx context.Context, _ *none) (list[findingView], error) {
+			l, err := s.Doctor(ctx)
+			return all(l, viewFinding), err
+		})
+	}
 	if s.Apply != nil {
 		huma.Register(s.api, huma.Operation{
 			OperationID: "post-apply", Method: http.MethodPost, Path: prefix + "/apply", Tags: []string{"settings"},

@@ -74,7 +74,7 @@ func moment(ctx context.Context, p cli.Place, fn func(ctx context.Context, a *Ap
 // CreateToken makes an API token and gives its secret, once.
 func (Actions) CreateToken(ctx context.Context, o cli.Token) (secret string, err error) {
 	err = moment(ctx, o.Place, func(ctx context.Context, a *App) error {
-		secret, _, err = a.Identity.CreateToken(ctx, identity.NewToken{Name: o.Name, Access: kit.Access(o.Role), Scopes: o.Scope, Expires: o.Life})
+		secret, _, err = a.Identity.CreateToken(ctx, identity.NewToken{Name: o.Name, Access: kit.Access(o.Role), Scopes: o.Scope, Expires: o.Life, Owner: o.For})
 		return err
 	})
 	return secret, err

@@ -182,7 +182,7 @@ func (a *App) Handler() http.Handler {
 	mux.Handle("/v2/", in)
 	mux.Handle("/api/", api.New(api.Deps{
 		Ledger: a.ledger, Identity: a.Identity, Incident: a.Incident, Alert: a.Alert, Change: a.Change, Oncall: a.Oncall, Notify: a.Notify, Services: a.Continuity,
-		Session: a.session, Apply: a.Apply, Export: a.Export, Report: a.dossiers.Report, Log: a.cfg.Log, BaseURL: a.cfg.BaseURL, Version: cli.Version,
+		Session: a.session, Apply: a.Apply, Export: a.Export, Report: a.dossiers.Report, Sheet: a.Sheet, Doctor: a.Doctor, Log: a.cfg.Log, BaseURL: a.cfg.BaseURL, Version: cli.Version,
 	}))
 	a.mountPractice(mux)
 	mux.Handle("/", web.New(web.Deps{

@@ -181,13 +181,13 @@ func Error(lang string, err error) (message string, fields []struct{ Path, Messa
 		if !Has(k) {
 			k = "error.invalid"
 		}
-		fields = append(fields, FieldError{f.Path, T(lang, k, words(lang, f.Args))})
+		fields = append(fields, FieldError{f.Path, T(lang, k, Words(lang, f.Args))})
 	}
-	return T(lang, key, words(lang, e.Args)), fields
+	return T(lang, key, Words(lang, e.Args)), fields
 }
 
-// words translates the argument who, a list of access levels and roles.
-func words(lang string, args map[string]any) map[string]any {
+// Words translates the argument who, a list of access levels and roles.
+func Words(lang string, args map[string]any) map[string]any {
 	who, ok := args["who"].(string)
 	if !ok {
 		return args

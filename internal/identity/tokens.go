@@ -30,6 +30,18 @@ func (s *Service) CreateToken(ctx context.Context, n NewToken) (string, Token, e
 		return "", Token{}, err
 	}
 	var f kit.Fields
+	if n.Owner != "" {
+		owner, err := s.Person(ctx, n.Owner)
+		switch {
+		case err != nil && kit.CodeOf(err) != kit.CodeNotFound:
+			return "", Token{}, err
+		case err != nil || !a.IsSystem() || owner.Suspended:
+			f.Add("owner", "identity.error.value")
+		case above(n.Access, owner.Access):
+			f.Add("access", "identity.error.above")
+		}
+		creator = n.Owner
+	}
 	if strings.TrimSpace(n.Name) == "" || len(n.Name) > 200 {
 		f.Add("name", "identity.error.value")
 	}
@@ -191,7 +203,11 @@ func (s *Service) Authenticate(ctx context.Context, bearer string) (kit.Actor, e
 	if c.access != "" && above(t.Access, c.access) {
 		t.Access = c.access
 	}
-	return kit.Actor{Kind: kit.ActorToken, ID: t.ID, Name: t.Name, Via: kit.ViaAPI, Access: t.Access, Scopes: t.Scopes}, nil
+	a := kit.Actor{Kind: kit.ActorToken, ID: t.ID, Name: t.Name, Via: kit.ViaAPI, Access: t.Access, Scopes: t.Scopes}
+	if c.access != "" {
+		a.Owner = t.Creator
+	}
+	return a, nil
 }
 
 // above tells whether a level has a right that another lacks. Communications is

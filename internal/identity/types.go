@@ -94,6 +94,9 @@ type NewToken struct {
 	Access  kit.Access
 	Scopes  []string
 	Expires time.Duration
+	// Owner makes it the token of a person, not above their level. Only the system
+	// names one, on the machine itself; a token that a person makes is their own.
+	Owner string
 }
 
 // SetUp is the first run: the organisation and its first admin.

@@ -285,7 +285,7 @@ func (s *Service) Get(ctx context.Context, ref string) (*Incident, error) {
 // Acknowledge takes the incident up; again is harmless.
 func (s *Service) Acknowledge(ctx context.Context, ref string) (*Incident, error) {
 	return s.command(ctx, ref, "incident.acknowledge", 0, func(_ context.Context, tx *db.Tx, i *Incident) ([]fact, error) {
-		return i.acknowledge(tx.Now(), kit.ActorFrom(ctx).ID, false)
+		return i.acknowledge(tx.Now(), kit.ActorFrom(ctx).Me(), false)
 	})
 }
 

@@ -81,6 +81,18 @@ type Actor struct {
 	Scopes []string
 	// Language is fr or en, or empty when not known.
 	Language string
+	// Owner is the person whom a token belongs to: who is meant by "me". It gives no
+	// right, and what a token does is never done by a second person.
+	Owner string
+}
+
+// Me is the person whom the actor speaks of as "me": a person themselves, a token
+// the one it belongs to; else the actor's own id.
+func (a Actor) Me() string {
+	if a.Kind == ActorToken && a.Owner != "" {
+		return a.Owner
+	}
+	return a.ID
 }
 
 // IsPerson tells whether a human acts.

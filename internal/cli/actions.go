@@ -1,0 +1,92 @@
+package cli
+
+import (
+	"context"
+	"io"
+	"net/netip"
+	"time"
+
+	"tocsin/internal/kit"
+)
+
+// Exit codes of the public contract.
+const (
+	ExitOK          = 0
+	ExitFailed      = 1
+	ExitUsage       = 2
+	ExitNotFound    = 3
+	ExitNotAllowed  = 4
+	ExitConflict    = 5
+	ExitUnreachable = 6
+	ExitUnverified  = 7
+	ExitPartly      = 8
+)
+
+// Place is where an installation is.
+type Place struct {
+	Data          string `help:"Data folder." env:"TOCSIN_DATA" default:"tocsin-data" placeholder:"DIR"`
+	Database      string `help:"sqlite, or postgres://… for PostgreSQL." env:"TOCSIN_DATABASE" default:"sqlite" placeholder:"URL"`
+	SecretKeyFile string `name:"secret-key-file" help:"File with 32 bytes in base64 that encrypt secrets at rest." env:"TOCSIN_SECRET_KEY_FILE" placeholder:"FILE"`
+}
+
+// Serve is the flags of tocsin serve.
+type Serve struct {
+	Place
+	Listen        string         `help:"Address to listen on." env:"TOCSIN_LISTEN" default:"127.0.0.1:8080" placeholder:"ADDR"`
+	BaseURL       string         `name:"base-url" help:"How people reach this server, as https://tocsin.example.com." env:"TOCSIN_BASE_URL" placeholder:"URL"`
+	OutboundAllow []netip.Prefix `name:"outbound-allow" help:"Private networks that outgoing requests may reach." env:"TOCSIN_OUTBOUND_ALLOW" placeholder:"CIDR,…"`
+	Checkpoints   string         `help:"Folder for the signed checkpoints of the journal, best on another machine; checkpoints in the data folder when not given." env:"TOCSIN_CHECKPOINTS" placeholder:"DIR"`
+	LogFormat     string         `name:"log-format" enum:"text,json" default:"text" help:"text or json." env:"TOCSIN_LOG_FORMAT"`
+	Migrate       bool           `help:"Bring an old schema up to date." default:"true" negatable:""`
+}
+
+// Demo is the flags of tocsin demo.
+type Demo struct {
+	Listen string `help:"Address to listen on." env:"TOCSIN_LISTEN" default:"127.0.0.1:8080" placeholder:"ADDR"`
+	Data   string `help:"Data folder; a temporary one when not given." placeholder:"DIR"`
+}
+
+// Token is the flags of tocsin token create.
+type Token struct {
+	Place
+	Name    string        `required:"" help:"What the token is for."`
+	Role    string        `required:"" help:"Access level: viewer, communications, responder, manager or admin." placeholder:"ROLE"`
+	Scope   []string      `help:"Scopes that narrow it, as incidents:write." placeholder:"S,…"`
+	Expires string        `default:"90d" help:"How long it is good for; at most 366d."`
+	For     string        `help:"Id of the person whom the token belongs to, who may then answer their own pages with it." placeholder:"PERSON"`
+	Life    time.Duration `kong:"-"`
+}
+
+// Apply is the flags of tocsin apply.
+type Apply struct {
+	Place
+	File   string `short:"f" required:"" help:"The organisation file; - for standard input." placeholder:"FILE"`
+	DryRun bool   `kong:"-"`
+	Prune  bool   `help:"Retire what is not in the file."`
+}
+
+// Verification is what tocsin verify found.
+type Verification struct {
+	What     string   `json:"what"`
+	Facts    int64    `json:"facts"`
+	Erased   int64    `json:"erased"`
+	Root     string   `json:"root"`
+	Problems []string `json:"problems"`
+}
+
+// Actions is what the program can do on the machine itself.
+type Actions interface {
+	Serve(ctx context.Context, o Serve, out io.Writer) error
+	Demo(ctx context.Context, o Demo, out io.Writer) error
+	CreateToken(ctx context.Context, o Token) (secret string, err error)
+	// Apply brings the installation to an organisation file.
+	Apply(ctx context.Context, o Apply, file []byte) ([]kit.Change, error)
+	// Export writes the organisation file of an installation.
+	Export(ctx context.Context, p Place) ([]byte, error)
+	// Verify checks the installation, or the file when it is not empty.
+	Verify(ctx context.Context, p Place, file string) (Verification, error)
+	Backup(ctx context.Context, p Place, to string) (Verification, error)
+	Restore(ctx context.Context, file string, p Place) (Verification, error)
+	LoginLink(ctx context.Context, p Place, person, base string) (string, error)
+	MigrateData(ctx context.Context, from, to Place) (Verification, error)
+}
