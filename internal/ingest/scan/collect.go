@@ -47,13 +47,12 @@ func (c *collector) add(f Finding, m mark) error {
 	if len(c.report.Findings) >= MaxFindings {
 		return tooMany()
 	}
-	if f.Rule == "" {
-		return errShape
-	}
 	f.Tool = cmp.Or(f.Tool, c.report.Tool.Name)
 	f.Target = cmp.Or(f.Target, c.report.Target)
 	f.Tool, f.Target = cut(f.Tool, maxWord, false), cut(f.Target, maxPlace, false)
-	f.Rule = cut(f.Rule, maxWord, false)
+	if f.Rule = cut(f.Rule, maxWord, false); f.Rule == "" {
+		return errShape
+	}
 	f.Location = cut(f.Location, maxPlace, false)
 	f.Description = cut(f.Description, maxDescription, true)
 	f.Description = withoutTokens(f.Description)

@@ -90,7 +90,7 @@ func open(r io.Reader) (*input, error) {
 	case jsonBody:
 		in.r = transform.NewReader(&plainReader{r: b}, encoding.UTF8Validator)
 	case textBody:
-		in.r = transform.NewReader(b, encoding.UTF8Validator)
+		in.r = transform.NewReader(&lineReader{r: b}, encoding.UTF8Validator)
 	}
 	return in, nil
 }
@@ -194,7 +194,8 @@ func (l *limitReader) Read(p []byte) (int, error) {
 // standard library looks at a run of space again with each read.
 type plainReader struct {
 	r               io.Reader
-	depth, pieces   int
+	depth           int
+	pieces, commas  int
 	quoted, escaped bool
 	space           bool
 }
@@ -221,6 +222,10 @@ func (d *plainReader) Read(p []byte) (int, error) {
 			if d.pieces > maxPieces {
 				return 0, tooManyPieces()
 			}
+		case c == ',':
+			if d.commas++; d.commas > maxCommas {
+				return 0, tooManyPieces()
+			}
 		case c == '}' || c == ']':
 			d.depth--
 		case c == ' ' || c == '\t' || c == '\r' || c == '\n':
@@ -232,6 +237,25 @@ func (d *plainReader) Read(p []byte) (int, error) {
 		kept = append(kept, c)
 	}
 	return len(kept), err
+}
+
+// lineReader refuses text whose lines are too long to be of a report.
+type lineReader struct {
+	r      io.Reader
+	length int
+}
+
+func (l *lineReader) Read(p []byte) (int, error) {
+	n, err := l.r.Read(p)
+	if i := bytes.LastIndexByte(p[:n], '\n'); i >= 0 {
+		l.length = n - i - 1
+	} else {
+		l.length += n
+	}
+	if l.length > maxLine {
+		return 0, errShape
+	}
+	return n, err
 }
 
 func tooManyPieces() error { return kit.Errorf(kit.CodeTooLarge, "scan.error.too_many_pieces") }
@@ -318,7 +342,7 @@ var errShape = errors.New("not of the shape of this format")
 // whole only when the body is.
 func (in *input) lines(f func(line string) error) error {
 	s := bufio.NewScanner(in.r)
-	s.Buffer(nil, 1<<20)
+	s.Buffer(nil, 2*maxLine)
 	for s.Scan() {
 		if err := f(s.Text()); err != nil {
 			return err

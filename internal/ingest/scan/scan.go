@@ -34,14 +34,17 @@ import (
 	"tocsin/internal/kit"
 )
 
-// Limits of one report. A report over one of the first five is refused whole.
+// Limits of one report. A report over one of those before the texts is refused whole.
 const (
 	MaxBytes    = 32 << 20
 	MaxFindings = 50_000
 	MaxDepth    = 200
 	// Objects and lists of JSON, elements of XML.
 	maxPieces     = 1_500_000
+	maxCommas     = 3_000_000
 	maxAttributes = 200
+	// In bytes, of a line of text.
+	maxLine = 1 << 20
 	// In characters; longer texts are cut.
 	maxTitle       = 200
 	maxDescription = 2_000

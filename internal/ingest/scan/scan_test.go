@@ -298,6 +298,7 @@ func TestRefused(t *testing.T) {
 		"bytes":         {`{"version":"2.1.0","runs":[` + strings.Repeat(" ", MaxBytes) + `]}`, "", kit.CodeTooLarge, "scan.error.too_large"},
 		"findings":      {sarifOf(MaxFindings + 1), "", kit.CodeTooLarge, "scan.error.too_many"},
 		"JSON pieces":   {`{"version":"2.1.0","runs":[],"x":[` + strings.Repeat("[],", maxPieces) + `0]}`, "", kit.CodeTooLarge, "scan.error.too_many_pieces"},
+		"JSON members":  {`{"version":"2.1.0","runs":[],"x":[` + strings.Repeat("1,", maxCommas) + `0]}`, "", kit.CodeTooLarge, "scan.error.too_many_pieces"},
 		"XML pieces":    {`<OWASPZAPReport>` + strings.Repeat("<a/>", maxPieces) + `</OWASPZAPReport>`, "", kit.CodeTooLarge, "scan.error.too_many_pieces"},
 		"attributes":    {`<OWASPZAPReport><site ` + strings.Repeat(`a="" `, 300) + `/></OWASPZAPReport>`, "", kit.CodeTooLarge, "scan.error.too_many_pieces"},
 		"JSON depth":    {`{"version":"2.1.0","runs":[],"x":` + strings.Repeat("[", 300) + strings.Repeat("]", 300) + `}`, "", kit.CodeMalformed, "scan.error.too_deep"},
@@ -319,6 +320,11 @@ func TestRefused(t *testing.T) {
 	}
 	if r, err := Read(strings.NewReader(sarifOf(MaxFindings)), Hint{}); err != nil || r.Verdict != Findings {
 		t.Errorf("the greatest number: %v %v", r.Verdict, err)
+	}
+	for name, body := range map[string]string{"header": "title,severity" + strings.Repeat(",a", maxLine), "row": "title,severity\na,b" + strings.Repeat(",a", maxLine)} {
+		if r := read(t, []byte(body), Hint{Format: "csv"}); r.Verdict != Unknown || r.Reason.Key != "scan.reason.shape" {
+			t.Errorf("long %s: %+v", name, r)
+		}
 	}
 	broken := errors.New("the line was cut")
 	if _, err := Read(io.MultiReader(strings.NewReader(`{"version":"2.1.0","runs":[`), iotest.ErrReader(broken)), Hint{}); !errors.Is(err, broken) {

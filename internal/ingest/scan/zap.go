@@ -39,70 +39,91 @@ type zapAlert struct {
 }
 
 type zapSite struct {
-	Name   string     `json:"@name" xml:"name,attr"`
-	Alerts []zapAlert `json:"alerts" xml:"alerts>alertitem"`
+	Name   string     `json:"@name"`
+	Alerts []zapAlert `json:"alerts"`
 }
 
 func (zap) read(in *input, out *collector) error {
-	sites := 0
-	take := func(site zapSite) error {
-		sites++
-		name := web(site.Name)
-		out.target(name)
-		for _, a := range site.Alerts {
-			if err := a.add(out, name); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
 	out.tool("zap", "")
-	var err error
+	read := zapJSON
 	if in.head.kind == xmlBody {
-		err = in.elements(func(d *xml.Decoder, e xml.StartElement, path string) (bool, error) {
-			switch path {
-			case "OWASPZAPReport":
-				out.tool("zap", attribute(e, "version"))
-				out.clock("", attribute(e, "generated"))
-			case "OWASPZAPReport/site":
-				var v zapSite
-				if err := d.DecodeElement(&v, &e); err != nil {
-					return true, err
-				}
-				return true, take(v)
-			}
-			return false, nil
-		})
-	} else {
-		s := in.json()
-		err = s.object(func(key string) (err error) {
-			var v plain
-			switch key {
-			case "@version":
-				err = s.into(&v)
-				out.tool("zap", string(v))
-			case "@generated":
-				err = s.into(&v)
-				out.clock("", string(v))
-			case "site":
-				_, err = each(s, take)
-			default:
-				err = s.skip()
-			}
-			return err
-		})
-		if err == nil {
-			err = s.end()
-		}
+		read = zapXML
 	}
-	if err != nil {
-		return err
-	}
-	if sites == 0 {
+	sites, listed, err := read(in, out)
+	switch {
+	case err != nil:
+	case sites == 0:
 		out.unknown("scan.reason.nothing_scanned")
+	case listed == sites:
+		out.proved()
 	}
-	out.proved()
-	return nil
+	return err
+}
+
+// zapXML gives the number of sites, and of those with a list of alerts.
+func zapXML(in *input, out *collector) (sites, listed int, err error) {
+	site, last := "", 0
+	err = in.elements(func(d *xml.Decoder, e xml.StartElement, path string) (bool, error) {
+		switch path {
+		case "OWASPZAPReport":
+			out.tool("zap", attribute(e, "version"))
+			out.clock("", attribute(e, "generated"))
+		case "OWASPZAPReport/site":
+			sites++
+			site = web(attribute(e, "name"))
+			out.target(site)
+		case "OWASPZAPReport/site/alerts":
+			if last != sites {
+				last = sites
+				listed++
+			}
+		case "OWASPZAPReport/site/alerts/alertitem":
+			var a zapAlert
+			if err := d.DecodeElement(&a, &e); err != nil {
+				return true, err
+			}
+			return true, a.add(out, site)
+		}
+		return false, nil
+	})
+	return sites, listed, err
+}
+
+func zapJSON(in *input, out *collector) (sites, listed int, err error) {
+	s := in.json()
+	err = s.object(func(key string) (err error) {
+		var v plain
+		switch key {
+		case "@version":
+			err = s.into(&v)
+			out.tool("zap", string(v))
+		case "@generated":
+			err = s.into(&v)
+			out.clock("", string(v))
+		case "site":
+			_, err = each(s, func(site zapSite) error {
+				sites++
+				if site.Alerts != nil {
+					listed++
+				}
+				name := web(site.Name)
+				out.target(name)
+				for _, a := range site.Alerts {
+					if err := a.add(out, name); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		default:
+			err = s.skip()
+		}
+		return err
+	})
+	if err == nil {
+		err = s.end()
+	}
+	return sites, listed, err
 }
 
 var tags = regexp.MustCompile(`<[^<>]{1,100}>`)
