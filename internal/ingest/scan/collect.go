@@ -48,7 +48,6 @@ func (c *collector) add(f Finding, m mark) error {
 		return tooMany()
 	}
 	f.Tool = cmp.Or(f.Tool, c.report.Tool.Name)
-	f.Target = cmp.Or(f.Target, c.report.Target)
 	f.Tool, f.Target = cut(f.Tool, maxWord, false), cut(f.Target, maxPlace, false)
 	if f.Rule = cut(f.Rule, maxWord, false); f.Rule == "" {
 		return errShape
@@ -145,18 +144,22 @@ func reason(key string, pairs []any) Reason {
 // finish numbers repeats, and gives the verdict.
 func (c *collector) finish() Report {
 	r := &c.report
-	// The caller's name stands for a target that the format does not tell.
+	// The caller's name stands for a target that the format does not tell. One that is
+	// told late, and is the only one, is that of every finding.
 	target := cut(c.hint.Target, maxPlace, false)
 	r.Target = cmp.Or(r.Target, target)
 	if len(r.Scopes) == 0 {
-		r.Scopes = []Scope{{Tool: r.Tool.Name, Target: r.Target}}
+		r.Scopes = []Scope{{Tool: r.Tool.Name}}
+	}
+	if len(r.Scopes) == 1 {
+		target = r.Target
 	}
 	for i := range r.Scopes {
 		r.Scopes[i].Tool = toolName(r.Scopes[i].Tool)
-		r.Scopes[i].Target = cmp.Or(r.Scopes[i].Target, r.Target)
+		r.Scopes[i].Target = cmp.Or(r.Scopes[i].Target, target)
 	}
 	for i := range r.Findings {
-		r.Findings[i].Target = cmp.Or(r.Findings[i].Target, r.Target)
+		r.Findings[i].Target = cmp.Or(r.Findings[i].Target, target)
 		r.Findings[i].Tool = toolName(r.Findings[i].Tool)
 	}
 	c.identify()

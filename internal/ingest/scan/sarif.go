@@ -73,10 +73,27 @@ type sarifComponent struct {
 	Version  string      `json:"version"`
 	Semantic string      `json:"semanticVersion"`
 	Rules    []sarifRule `json:"rules"`
+	// Notifications are described as rules are.
+	Notifications []sarifRule `json:"notifications"`
 }
 
 type sarifNotification struct {
-	Level string `json:"level"`
+	Level      string `json:"level"`
+	Descriptor struct {
+		ID string `json:"id"`
+	} `json:"descriptor"`
+}
+
+// failing tells whether a notification is an error, which its description may say
+// (3.58.6).
+func (n sarifNotification) failing(driver sarifComponent) bool {
+	level := n.Level
+	for _, r := range driver.Notifications {
+		if level == "" && r.ID == n.Descriptor.ID {
+			level = r.Default.Level
+		}
+	}
+	return level == "error"
 }
 
 type sarifInvocation struct {
@@ -328,16 +345,20 @@ func index(n *int, other int32) int32 {
 // gitleaks puts the commit and its author.
 var printName = regexp.MustCompile(`(?i)hash|print|/v\d+$`)
 
+// moving names prints that change although the finding does not: the hash of the
+// whole file, the column.
+var moving = regexp.MustCompile(`(?i)file|column`)
+
 func prints(full, partial map[string]plain) string {
 	var out []string
 	for k, v := range full {
-		if v != "" {
+		// Semgrep writes this in place of every print when nobody is logged in.
+		if v != "" && v != "requires login" {
 			out = append(out, k+"="+string(v))
 		}
 	}
 	for k, v := range partial {
-		// The hash of the whole file changes with every line of it.
-		if v != "" && printName.MatchString(k) && !strings.Contains(strings.ToLower(k), "file") {
+		if v != "" && v != "requires login" && printName.MatchString(k) && !moving.MatchString(k) {
 			out = append(out, k+"="+string(v))
 		}
 	}

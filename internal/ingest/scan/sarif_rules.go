@@ -23,7 +23,7 @@ func (run *sarifRun) settle(out *collector) error {
 	for _, i := range run.invocations {
 		out.clock(i.Start, i.End)
 		ok := i.Successful == nil || *i.Successful
-		failing := func(n sarifNotification) bool { return n.Level == "error" }
+		failing := func(n sarifNotification) bool { return n.failing(d) }
 		if !ok || slices.ContainsFunc(i.Execution, failing) || slices.ContainsFunc(i.Configuration, failing) {
 			out.unknown("scan.reason.failed")
 		}

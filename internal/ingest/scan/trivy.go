@@ -164,6 +164,7 @@ func (r *trivyResult) add(out *collector, prefix string) error {
 	where := func(sub string) string { return strings.TrimSpace(cmp.Or(sub, place)) }
 	for _, v := range r.Vulnerabilities {
 		f, m := v.finding(r, place)
+		f.Target = out.report.Target
 		if v.Status == "not_affected" {
 			f.Suppressed = &Suppression{How: "not_affected"}
 		}
@@ -176,6 +177,7 @@ func (r *trivyResult) add(out *collector, prefix string) error {
 			continue
 		}
 		f, m := x.Finding.finding(r, place)
+		f.Target = out.report.Target
 		f.Suppressed = &Suppression{How: suppressedHow(x.Status), Reason: x.Statement, By: x.Source}
 		if err := out.add(f, m); err != nil {
 			return err
@@ -186,7 +188,7 @@ func (r *trivyResult) add(out *collector, prefix string) error {
 			continue
 		}
 		f := Finding{
-			Tool: r.tool(), Rule: c.ID, Title: c.Title, Severity: severity(c.Severity, 0), Location: where(""), Line: c.Cause.Line, URL: c.URL,
+			Tool: r.tool(), Target: out.report.Target, Rule: c.ID, Title: c.Title, Severity: severity(c.Severity, 0), Location: where(""), Line: c.Cause.Line, URL: c.URL,
 			Description: cmp.Or(c.Message, c.Text), CVE: cves(c.ID),
 		}
 		if c.Status == "EXCEPTION" {
@@ -197,7 +199,7 @@ func (r *trivyResult) add(out *collector, prefix string) error {
 		}
 	}
 	for _, x := range r.Secrets {
-		f := Finding{Tool: r.tool(), Rule: x.RuleID, Title: x.Title, Severity: severity(x.Severity, 0), Location: where(""), Line: x.StartLine, Description: x.Category}
+		f := Finding{Tool: r.tool(), Target: out.report.Target, Rule: x.RuleID, Title: x.Title, Severity: severity(x.Severity, 0), Location: where(""), Line: x.StartLine, Description: x.Category}
 		if err := out.add(f, mark{parts: []string{"secret", place}, line: x.StartLine}); err != nil {
 			return err
 		}
