@@ -1,3 +1,7 @@
+//go:build !race
+
+// The race detector uses memory of its own, so that its limit is not ours.
+
 package scan
 
 import (
