@@ -152,6 +152,8 @@ type answered struct {
 	Next   string
 	Raw    json.RawMessage
 	Before bool
+	// Incident tells that Ref is an incident, not the words of a page by hand.
+	Incident bool
 }
 
 // answerPage takes or refuses the page that the caller has, for an incident or the
@@ -188,7 +190,10 @@ func (r *run) answerPage(ctx context.Context, ref string, accept bool, key strin
 		}
 		return r.takeUp(ctx, ref, accept, key, me.Person())
 	}
-	a.Ref = deref(page.Incident)
+	a.Ref, a.Incident = deref(page.Incident), page.Incident != nil
+	if !a.Incident {
+		a.Ref = page.Title
+	}
 	if page.Next != nil {
 		a.Next = page.Next.Person.Name
 	}
@@ -256,7 +261,7 @@ func (r *run) takeUp(ctx context.Context, ref string, accept bool, key, me strin
 	if a.Raw, err = r.api.Get(ctx, "/incidents/"+esc(ref), &i); err != nil {
 		return a, err
 	}
-	a.Ref = i.Ref
+	a.Ref, a.Incident = i.Ref, true
 	if !accept {
 		return a, kit.Errorf(kit.CodeNotFound, "cli.error.no_page_for", "ref", i.Ref)
 	}
@@ -287,7 +292,9 @@ func (r *run) ack(ctx context.Context) error {
 		default:
 			r.tell("cli.ack.next", "ref", a.Ref, "time", r.at(*a.At), "name", a.Next)
 		}
-		r.say("cli.ack.then", "ref", a.Ref)
+		if a.Incident {
+			r.say("cli.ack.then", "ref", a.Ref)
+		}
 	})
 }
 
