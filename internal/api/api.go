@@ -69,11 +69,11 @@ type server struct {
 	refs sync.Map
 }
 
-var once sync.Once
+var described sync.Once
 
 // New gives the handler of /api/v1/…, /api/docs and /api/v1/openapi.json.
 func New(d Deps) http.Handler {
-	once.Do(func() {
+	described.Do(func() {
 		huma.NewErrorWithContext = fromHuma
 		huma.NewError = func(status int, msg string, errs ...error) huma.StatusError {
 			return fromHuma(nil, status, msg, errs...)

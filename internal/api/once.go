@@ -3,20 +3,15 @@ package api
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
 	"strings"
-	"time"
 
-	"tocsin/internal/db"
 	"tocsin/internal/kit"
+	"tocsin/internal/once"
 )
-
-// keepAnswers is how long an Idempotency-Key is remembered.
-const keepAnswers = 24 * time.Hour
 
 var errUndo = errors.New("the call failed")
 
@@ -31,40 +26,28 @@ func (s *server) onlyOnce(w http.ResponseWriter, r *http.Request, next http.Hand
 		return
 	}
 	d := s.Ledger.DB()
-	id := digest(string(actor.Kind), actor.ID, key)
-	sum := digest(r.Method, r.URL.RequestURI(), string(body))
+	id := once.Digest(string(actor.Kind), actor.ID, key)
+	sum := once.Digest(r.Method, r.URL.RequestURI(), string(body))
 	var rec *recorder
-	err := d.Write(r.Context(), func(ctx context.Context, tx *db.Tx) error {
+	first, err := once.Do(r.Context(), d, id, sum, func(ctx context.Context) (once.Answer, error) {
 		rec, q.err = &recorder{header: http.Header{}}, nil
-		if _, err := tx.Exec(ctx, `DELETE FROM idempotency WHERE created_at < $1`, kit.Micros(tx.Now().Add(-keepAnswers))); err != nil {
-			return db.MapError(err)
-		}
-		res, err := tx.Exec(ctx, `INSERT INTO idempotency (id, digest, status, headers, body, created_at)
-			VALUES ($1, $2, 0, '', '', $3) ON CONFLICT (id) DO NOTHING`, id, sum, kit.Micros(tx.Now()))
-		if err != nil {
-			return err
-		}
-		if n, err := res.RowsAffected(); err != nil {
-			return err
-		} else if n == 0 {
-			return rec.recall(ctx, tx, id, sum)
-		}
 		again := r.WithContext(ctx)
 		again.Body = io.NopCloser(bytes.NewReader(body))
 		next.ServeHTTP(rec, again)
 		if rec.status >= http.StatusBadRequest {
 			if q.err != nil {
-				return q.err
+				return once.Answer{}, q.err
 			}
-			return errUndo
+			return once.Answer{}, errUndo
 		}
-		headers, answer := packHeaders(rec.header), rec.body.String()
 		if secret(r.URL.Path) {
-			headers, answer = "", ""
+			return once.Answer{Status: rec.status}, nil
 		}
-		_, err = tx.Exec(ctx, `UPDATE idempotency SET status = $1, headers = $2, body = $3 WHERE id = $4`, rec.status, headers, answer, id)
-		return err
+		return once.Answer{Status: rec.status, Headers: packHeaders(rec.header), Body: rec.body.String()}, nil
 	})
+	if err == nil && first != nil {
+		rec, err = recall(first, sum)
+	}
 	if err != nil && (rec == nil || rec.status < http.StatusBadRequest) {
 		s.problem(r.Context(), err).write(w)
 		return
@@ -80,27 +63,17 @@ func (s *server) onlyOnce(w http.ResponseWriter, r *http.Request, next http.Hand
 }
 
 // recall gives the first answer again.
-func (r *recorder) recall(ctx context.Context, tx *db.Tx, id, sum string) error {
-	var first, headers, body string
-	err := tx.QueryRow(ctx, `SELECT digest, status, headers, body FROM idempotency WHERE id = $1`, id).Scan(&first, &r.status, &headers, &body)
-	if errors.Is(err, sql.ErrNoRows) {
-		return kit.Errorf(kit.CodeBusy, "error.busy")
+func recall(first *once.Answer, sum string) (*recorder, error) {
+	if first.Digest != sum {
+		return nil, kit.InvalidField("Idempotency-Key", "api.error.other_body")
 	}
-	if err != nil {
-		return db.MapError(err)
+	if first.Headers == "" {
+		return nil, kit.Conflict("secret_shown", "api.error.secret_shown")
 	}
-	if first != sum {
-		r.status = 0
-		return kit.InvalidField("Idempotency-Key", "api.error.other_body")
-	}
-	if headers == "" {
-		r.status = 0
-		return kit.Conflict("secret_shown", "api.error.secret_shown")
-	}
-	r.header = unpackHeaders(headers)
-	r.header.Set("Idempotent-Replayed", "true")
-	r.body.WriteString(body)
-	return nil
+	rec := &recorder{header: unpackHeaders(first.Headers), status: first.Status}
+	rec.header.Set("Idempotent-Replayed", "true")
+	rec.body.WriteString(first.Body)
+	return rec, nil
 }
 
 // secret tells whether the answer of a call may hold a secret, of which nothing but

@@ -18,7 +18,7 @@ type pkg struct {
 }
 
 var layers = map[string][]string{
-	"platform": {"kit", "db", "ledger", "due", "doc", "text"},
+	"platform": {"kit", "db", "ledger", "due", "doc", "text", "once"},
 	"modules":  {"alert", "incident", "oncall", "notify", "comms", "regulatory", "change", "continuity", "risk", "assurance", "identity"},
 	"edges":    {"web", "api", "ingest", "channel", "cli", "i18n", "orgfile", "timeline", "dossier"},
 }

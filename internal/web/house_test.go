@@ -42,6 +42,7 @@ type house struct {
 	oncall   *oncall.Service
 	notify   *pager
 	server   *httptest.Server
+	deps     web.Deps
 	client   *http.Client
 	lang     string
 }
@@ -180,17 +181,23 @@ func open(t *testing.T) *house {
 	names := func(context.Context) (func(kind, id string) string, error) {
 		return func(_, id string) string { return id }, nil
 	}
-	h.server = httptest.NewServer(web.New(web.Deps{
+	h.deps = web.Deps{
 		Identity: h.identity, Incident: h.incident, Alert: h.alert, Change: change.New(d, h.identity), Ledger: h.l, Oncall: h.oncall,
 		Service: registry, Notify: h.notify, Dossier: dossier.New(h.incident, h.l, names), Clock: clock,
 		Log: slog.New(slog.NewTextHandler(t.Output(), nil)), BaseURL: "http://tocsin.example", Version: "test",
-	}))
-	t.Cleanup(h.server.Close)
+	}
+	h.restart()
 	jar, err := cookiejar.New(nil)
 	h.ok(err)
 	h.client = &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	h.lang = "en"
 	return h
+}
+
+// restart serves the pages anew, as another node or after a restart.
+func (h *house) restart() {
+	h.server = httptest.NewServer(web.New(h.deps))
+	h.Cleanup(h.server.Close)
 }
 
 func (h *house) ok(err error) {

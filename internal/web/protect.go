@@ -1,12 +1,12 @@
 package web
 
 import (
+	"context"
 	"net/http"
 	"strconv"
-	"sync"
-	"time"
 
 	"tocsin/internal/kit"
+	"tocsin/internal/once"
 )
 
 var statuses = map[kit.Code]int{
@@ -74,21 +74,6 @@ func (q *req) fail(err error) {
 	}
 }
 
-// once remembers the answers to the forms of the last ten minutes by their key, so
-// that a second submit of the same form gives the first one's answer.
-type once struct {
-	mu   sync.Mutex
-	seen map[string]*sent
-}
-
-type sent struct {
-	at   time.Time
-	done chan struct{}
-	to   string
-}
-
-func newOnce() *once { return &once{seen: map[string]*sent{}} }
-
 type catcher struct {
 	http.ResponseWriter
 	status int
@@ -99,48 +84,38 @@ func (c *catcher) WriteHeader(status int) {
 	c.ResponseWriter.WriteHeader(status)
 }
 
-// only runs a POST once for each idempotency key and person.
+// only runs a POST once for each idempotency key and person: a second submit of the
+// same form, after a restart or on another node too, gets the answer of the first.
 func (s *server) only(h handler) handler {
 	return func(q *req) error {
 		key := q.form("idempotency_key")
 		if key == "" || len(key) > 100 {
 			return h(q)
 		}
-		key = q.actor.ID + "\x00" + q.r.URL.Path + "\x00" + key
-		s.sent.mu.Lock()
-		for k, v := range s.sent.seen {
-			if len(s.sent.seen) > 1000 && q.now.Sub(v.at) > 10*time.Minute {
-				delete(s.sent.seen, k)
-			}
-		}
-		first, again := s.sent.seen[key]
-		if !again {
-			first = &sent{at: q.now, done: make(chan struct{})}
-			s.sent.seen[key] = first
-		}
-		s.sent.mu.Unlock()
-		if again {
-			select {
-			case <-first.done:
-			case <-q.ctx.Done():
-				return nil
-			}
-			if first.to != "" {
-				return q.redirect(first.to)
-			}
-			return h(q)
+		d := s.Ledger.DB()
+		key = once.Digest("form", q.actor.ID, q.r.URL.Path, key)
+		switch first, err := once.Claim(q.ctx, d, key, ""); {
+		case err != nil:
+			return err
+		case first != nil && first.Status == 0:
+			return kit.Conflict("sent", "web.error.sent")
+		case first != nil:
+			return q.redirect(first.Headers)
 		}
 		c := &catcher{ResponseWriter: q.w}
 		q.w = c
 		defer func() {
+			// Whether the reader is still there or not.
+			ctx := context.WithoutCancel(q.ctx)
+			var err error
 			if c.status == http.StatusSeeOther {
-				first.to = c.Header().Get("Location")
+				err = once.Keep(ctx, d, key, once.Answer{Status: c.status, Headers: c.Header().Get("Location")})
 			} else {
-				s.sent.mu.Lock()
-				delete(s.sent.seen, key)
-				s.sent.mu.Unlock()
+				err = once.Drop(ctx, d, key)
 			}
-			close(first.done)
+			if err != nil {
+				s.Log.Error("the key of a form cannot be kept", "path", q.r.URL.Path, "err", err)
+			}
 		}()
 		return h(q)
 	}

@@ -49,7 +49,6 @@ type server struct {
 	Deps
 	inc   incidents
 	mux   *http.ServeMux
-	sent  *once
 	start time.Time
 }
 
@@ -61,7 +60,7 @@ func New(d Deps) http.Handler {
 	if d.Log == nil {
 		d.Log = slog.Default()
 	}
-	s := &server{Deps: d, mux: http.NewServeMux(), sent: newOnce(), start: d.Clock.Now()}
+	s := &server{Deps: d, mux: http.NewServeMux(), start: d.Clock.Now()}
 	s.inc = incidents{&s.Deps}
 	s.mux.HandleFunc("GET /static/{name}", serveStatic)
 	s.signInRoutes()
