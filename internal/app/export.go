@@ -38,11 +38,15 @@ func (a *App) Export(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	parameters, err := a.Identity.Parameters(ctx)
+	if err != nil {
+		return nil, err
+	}
 	kept, err := a.Identity.Kept(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := f.Fill(identity.Settings{Organisation: &org, People: people, Teams: teams, Roles: roles, Levels: levels, Kept: kept}); err != nil {
+	if err := f.Fill(identity.Settings{Organisation: &org, People: people, Teams: teams, Roles: roles, Levels: levels, Parameters: parameters, Kept: kept}); err != nil {
 		return nil, err
 	}
 	services, err := a.Continuity.Services(ctx)
