@@ -76,7 +76,10 @@
   }
   let seen = Date.now(), polling = 0;
   const band = $("#stale"), upd = $("#updated");
-  function alive(at) { seen = at; if (band && !band.hidden) { band.hidden = true; refresh(true); } if (upd) upd.textContent = new Date(at).toTimeString().slice(0, 8); }
+  // Times are the server's, in the zone that the page names: the clock here may be wrong.
+  const ahead = upd ? Date.parse(upd.dataset.at) - Date.now() : 0;
+  const clock = (at) => new Date(at + ahead).toLocaleTimeString("en-GB", { timeZone: upd ? upd.dataset.zone : undefined });
+  function alive(at) { seen = at; if (band && !band.hidden) { band.hidden = true; refresh(true); } if (upd) upd.textContent = clock(at); }
   function wake(topics) { topics.forEach((t) => pending.add(t)); clearTimeout(timer); timer = setTimeout(refresh, 250); }
   function stream() {
     if (!$("[data-live]") || !root.dataset.user) return;
@@ -92,7 +95,7 @@
     });
     // Tabs share one stream: the one that holds the lock listens for all.
     if (navigator.locks && chan) navigator.locks.request("live", open); else open();
-    setInterval(() => { if (band && Date.now() - seen > 15000 && band.hidden) { band.hidden = false; $("time", band).textContent = new Date(seen).toTimeString().slice(0, 8); } }, 1000);
+    setInterval(() => { if (band && Date.now() - seen > 15000 && band.hidden) { band.hidden = false; $("time", band).textContent = clock(seen); } }, 1000);
   }
 
   // Keyboard and palette.
