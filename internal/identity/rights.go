@@ -35,9 +35,9 @@ var (
 	admins     = []kit.Access{kit.AccessAdmin}
 	command    = []kit.Role{kit.RoleCommander}
 	leaders    = []kit.Role{kit.RoleCommander, kit.RoleManagement}
-	crew       = []kit.Role{kit.RoleCommander, kit.RolePrimary, kit.RoleSecondary}
-	authors    = []kit.Role{kit.RoleCommander, kit.RolePrimary, kit.RoleSecondary, kit.RoleCommunications}
-	speakers   = []kit.Role{kit.RoleCommunications}
+	// Who holds a role in an incident counts as a responder in it (model.md 3.4).
+	crew     = []kit.Role{kit.RoleCommander, kit.RolePrimary, kit.RoleSecondary, kit.RoleCommunications}
+	speakers = []kit.Role{kit.RoleCommunications}
 )
 
 var table = map[kit.Use]Rule{
@@ -53,14 +53,14 @@ var table = map[kit.Use]Rule{
 	"incident.merge":         {Levels: responders, Roles: crew, Scope: "incidents:write"},
 	"incident.reopen":        {Levels: responders, Roles: crew, Scope: "incidents:write"},
 	"incident.change":        {Levels: responders, Roles: crew, Scope: "incidents:write"},
-	"incident.confidential":  {Levels: responders, Roles: crew, Scope: "incidents:write"},
+	"incident.confidential":  {Levels: managers, Roles: command, Appointments: command, Scope: "incidents:write"},
 	"incident.close":         {Levels: managers, Roles: command, Appointments: command, Scope: "incidents:write"},
 	"incident.reopen_closed": {Levels: managers, Roles: command, Appointments: command, Scope: "incidents:write"},
 	"incident.handover":      {Levels: responders, Roles: append(leaders, crew...), Appointments: leaders, Scope: "incidents:write"},
 	"incident.take":          {Levels: responders, Roles: append(leaders, crew...), Appointments: leaders, Scope: "incidents:write"},
-	"review.write":           {Levels: writers, Roles: authors, Appointments: speakers, Scope: "incidents:write"},
+	"review.write":           {Levels: writers, Roles: crew, Appointments: speakers, Scope: "incidents:write"},
 	"review.approve":         {Levels: managers, Roles: command, Appointments: command, Scope: "incidents:write"},
-	"action.write":           {Levels: writers, Roles: authors, Appointments: speakers, Scope: "incidents:write"},
+	"action.write":           {Levels: writers, Roles: crew, Appointments: speakers, Scope: "incidents:write"},
 	"alert.see":              {Levels: everyone, Scope: "alerts:read"},
 	"alert.answer":           {Levels: responders, Scope: "alerts:write"},
 	"source.edit":            {Levels: managers, Scope: "settings:write"},

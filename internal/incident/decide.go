@@ -111,7 +111,7 @@ func (i *Incident) move(now time.Time, by string, to Phase, answers map[string]a
 	if to.Number() == 0 {
 		return nil, kit.InvalidField("to", "incident.error.phase", "value", string(to))
 	}
-	if to == i.Phase {
+	if to == i.Phase && (i.Open() || i.Status == StatusClosed) {
 		return nil, nil
 	}
 	if err := i.mustBeOpen(); err != nil {
@@ -280,16 +280,17 @@ func (i *Incident) merge(into *Incident, over Overrides, after time.Duration) (h
 // in the phase it was left in. An open one whose alert came back goes from review
 // to recovery.
 func (i *Incident) reopen(reason string) ([]fact, error) {
+	from := i.Status
+	back := from == StatusClosed || from == StatusOpen && i.Phase == InReview && i.ProposesReopening()
+	if from == StatusOpen && !back {
+		return nil, kit.Conflict("open", "incident.error.already_open", "ref", i.Ref())
+	}
 	if reason = strings.TrimSpace(reason); reason == "" {
 		return nil, kit.InvalidField("reason", "error.required")
 	}
-	from := i.Status
-	switch {
-	case from == StatusClosed, from == StatusOpen && i.Phase == InReview && i.ProposesReopening():
+	if back {
 		i.Phase = Recovery
 		i.clearAfter(Recovery)
-	case from == StatusOpen:
-		return nil, kit.Conflict("open", "incident.error.already_open", "ref", i.Ref())
 	}
 	i.Status, i.MergedInto, i.RefiredAt = StatusOpen, "", time.Time{}
 	return []fact{Reopened{Reason: reason, From: from, Phase: i.Phase}}, nil
