@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"tocsin/internal/db"
 	"tocsin/internal/due"
 	"tocsin/internal/kit"
@@ -40,6 +42,7 @@ type Service struct {
 func New(d *db.DB, rights Rights) *Service {
 	s := &Service{db: d, rights: rights, log: d.Log(), queue: make(chan *request, queueSize)}
 	s.cache.byKey = map[[32]byte]Source{}
+	s.cache.asks = rate.NewLimiter(askRate, askBurst)
 	s.rings.m = map[string]*ring{}
 	return s
 }

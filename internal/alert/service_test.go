@@ -239,10 +239,10 @@ func TestSources(t *testing.T) {
 		if err != nil || len(key) != 32 {
 			t.Fatalf("key %q, %v", key, err)
 		}
-		if s, ok := h.SourceByKey(h.ctx, key); !ok || s.ID != "am" || s.Service != "payments" {
+		if s, ok, _ := h.SourceByKey(h.ctx, key); !ok || s.ID != "am" || s.Service != "payments" {
 			t.Fatalf("%+v %v", s, ok)
 		}
-		if _, ok := h.SourceByKey(h.ctx, "nope"); ok {
+		if _, ok, _ := h.SourceByKey(h.ctx, "nope"); ok {
 			t.Fatal("unknown key accepted")
 		}
 		if err := h.ChangeSource(h.ctx, alert.SourceDef{ID: "am", Kind: "alertmanager", SeverityMap: map[string]alert.Severity{"page": alert.Critical}}, 1); err != nil {
@@ -252,10 +252,10 @@ func TestSources(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, ok := h.SourceByKey(h.ctx, key); ok {
+		if _, ok, _ := h.SourceByKey(h.ctx, key); ok {
 			t.Fatal("the old key still works")
 		}
-		if s, ok := h.SourceByKey(h.ctx, next); !ok || s.SeverityMap["page"] != alert.Critical {
+		if s, ok, _ := h.SourceByKey(h.ctx, next); !ok || s.SeverityMap["page"] != alert.Critical {
 			t.Fatalf("%+v %v", s, ok)
 		}
 		h.facts(t, "source.created", "source.changed", "source.key_rotated")
@@ -282,7 +282,7 @@ func TestSources(t *testing.T) {
 			t.Fatal(err)
 		}
 		h.facts(t, "source.removed")
-		if _, ok := h.SourceByKey(h.ctx, next); ok {
+		if _, ok, _ := h.SourceByKey(h.ctx, next); ok {
 			t.Fatal("a removed source is heard")
 		}
 		if _, err := h.CreateSource(h.ctx, alert.SourceDef{ID: "Bad", Kind: "x", Key: "abc"}); len(kit.AsError(err).Fields) != 3 {
@@ -319,7 +319,7 @@ func TestApply(t *testing.T) {
 			t.Fatal(got)
 		}
 		h.facts(t, "source.created", "source.created", "source.removed", "source.changed", "source.key_rotated")
-		if s, ok := h.SourceByKey(h.ctx, "k-other"); !ok || s.Service != "search" {
+		if s, ok, _ := h.SourceByKey(h.ctx, "k-other"); !ok || s.Service != "search" {
 			t.Fatalf("%+v %v", s, ok)
 		}
 	})

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/uptrace/bun"
+	"golang.org/x/time/rate"
 
 	"tocsin/internal/db"
 	"tocsin/internal/kit"
@@ -26,8 +27,21 @@ type sourceCache struct {
 	mu    sync.RWMutex
 	byKey map[[32]byte]Source
 	byID  map[string]Source
-	// missed is when an unknown key last made the database be asked.
-	missed time.Time
+	// asks bounds how often unknown keys make the database be asked.
+	asks *rate.Limiter
+}
+
+// Unknown keys that are looked up: so many a second, so many at once.
+const (
+	askRate  = 10
+	askBurst = 100
+)
+
+func (c *sourceCache) source(key [32]byte) (Source, bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	src, ok := c.byKey[key]
+	return src, ok
 }
 
 // of gives the source of an id as it was read last.
@@ -126,33 +140,26 @@ func (s *Service) refresh(tx *db.Tx) {
 	})
 }
 
-// SourceByKey gives the source of a key. It answers from memory; for an unknown
-// key it asks the database at most once a second.
-func (s *Service) SourceByKey(ctx context.Context, key string) (Source, bool) {
+// SourceByKey gives the source of a key. It answers from memory; for a key that is
+// not there it asks the database, where another process may have put it. When that
+// cannot be done, or is asked for too often, the error is busy: a refusal would make
+// the sender give up.
+func (s *Service) SourceByKey(ctx context.Context, key string) (Source, bool, error) {
 	if key == "" || len(key) > 512 {
-		return Source{}, false
+		return Source{}, false, nil
 	}
 	h := sha256.Sum256([]byte(key))
-	s.cache.mu.RLock()
-	src, ok := s.cache.byKey[h]
-	s.cache.mu.RUnlock()
-	if ok {
-		return src, true
+	if src, ok := s.cache.source(h); ok {
+		return src, true, nil
 	}
-	now := time.Now()
-	s.cache.mu.Lock()
-	ask := now.Sub(s.cache.missed) >= time.Second
-	if ask {
-		s.cache.missed = now
+	if !s.cache.asks.Allow() {
+		return Source{}, false, &kit.Error{Code: kit.CodeBusy, Key: "alert.error.busy", RetryAfter: 1}
 	}
-	s.cache.mu.Unlock()
-	if !ask || s.reload(ctx) != nil {
-		return Source{}, false
+	if err := s.reload(ctx); err != nil {
+		return Source{}, false, err
 	}
-	s.cache.mu.RLock()
-	defer s.cache.mu.RUnlock()
-	src, ok = s.cache.byKey[h]
-	return src, ok
+	src, ok := s.cache.source(h)
+	return src, ok, nil
 }
 
 // Sources lists the sources by id, the built-in one included.

@@ -16,7 +16,15 @@ import (
 )
 
 func (h *handler) amSource(w http.ResponseWriter, r *http.Request) (alert.Source, bool) {
-	src, ok := h.alerts.SourceByKey(r.Context(), r.PathValue("key"))
+	src, ok, err := h.alerts.SourceByKey(r.Context(), r.PathValue("key"))
+	if err != nil {
+		status, wait := refusal(err)
+		if wait > 0 {
+			retryAfter(w, wait)
+		}
+		reply(w, status, amMessage{status, "the key cannot be looked up now, send again"})
+		return src, false
+	}
 	if !ok {
 		reply(w, http.StatusUnauthorized, amMessage{401, "the key in the address is not known"})
 	}

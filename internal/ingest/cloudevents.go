@@ -271,8 +271,7 @@ func (h *handler) cloudEvents(w http.ResponseWriter, r *http.Request) {
 // cloudEventsAsk answers the hand-shake by which a sender asks whether it may send
 // (CloudEvents HTTP webhooks 1.0, 4).
 func (h *handler) cloudEventsAsk(w http.ResponseWriter, r *http.Request) {
-	if _, ok := h.alerts.SourceByKey(r.Context(), r.PathValue("key")); !ok {
-		problem(w, http.StatusUnauthorized, kit.CodeUnauthenticated, "The key in the address, after /in/, is not that of a source.")
+	if _, ok := h.known(w, r); !ok {
 		return
 	}
 	if origin := r.Header.Get("WebHook-Request-Origin"); origin != "" {

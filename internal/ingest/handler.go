@@ -26,7 +26,7 @@ import (
 
 // Alerts is what the edge needs of package alert.
 type Alerts interface {
-	SourceByKey(ctx context.Context, key string) (alert.Source, bool)
+	SourceByKey(ctx context.Context, key string) (src alert.Source, ok bool, err error)
 	Ingest(ctx context.Context, signals []alert.Signal) ([]alert.Outcome, error)
 	InFlight(n int)
 	LogPayload(source string, p func() alert.Payload)

@@ -85,7 +85,15 @@ func (h *handler) ogSource(w http.ResponseWriter, r *http.Request, began time.Ti
 	scheme, key, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	key = strings.TrimSpace(key)
 	if strings.EqualFold(scheme, "GenieKey") {
-		src, ok = h.alerts.SourceByKey(r.Context(), key)
+		var err error
+		if src, ok, err = h.alerts.SourceByKey(r.Context(), key); err != nil {
+			status, wait := refusal(err)
+			if wait > 0 {
+				retryAfter(w, wait)
+			}
+			ogRefuse(w, status, began, "The key cannot be looked up now. Please try again later.", nil)
+			return src, key, false
+		}
 	}
 	if !ok {
 		ogRefuse(w, http.StatusUnauthorized, began, "Could not authenticate: the header Authorization must be GenieKey followed by the key of a source.", nil)

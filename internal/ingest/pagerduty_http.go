@@ -44,7 +44,11 @@ func (h *handler) pdRead(w http.ResponseWriter, r *http.Request) (src alert.Sour
 		pdInvalid(w, http.StatusBadRequest, bad)
 		return
 	}
-	src, found := h.alerts.SourceByKey(r.Context(), e.RoutingKey)
+	src, found, err := h.alerts.SourceByKey(r.Context(), e.RoutingKey)
+	if err != nil {
+		h.pdFailed(w, src, err)
+		return
+	}
 	if !found {
 		bad := "Invalid routing key"
 		if len(e.RoutingKey) != 32 {

@@ -31,12 +31,27 @@ type message struct {
 	body []byte
 }
 
+// known finds the source of the key in the address, or answers that there is none.
+func (h *handler) known(w http.ResponseWriter, r *http.Request) (alert.Source, bool) {
+	src, ok, err := h.alerts.SourceByKey(r.Context(), r.PathValue("key"))
+	switch {
+	case err != nil:
+		status, wait := refusal(err)
+		if wait > 0 {
+			retryAfter(w, wait)
+		}
+		problem(w, status, kit.CodeOf(err), "The key cannot be looked up now. Send again.")
+	case !ok:
+		problem(w, http.StatusUnauthorized, kit.CodeUnauthenticated, "The key in the address, after /in/, is not that of a source.")
+	}
+	return src, err == nil && ok
+}
+
 // take checks what comes before parsing: the key in the address, the rate, the kind
 // of content and its size.
 func (h *handler) take(w http.ResponseWriter, r *http.Request, path string, limit int64, types ...string) (m message, ok bool) {
 	m = message{w: w, r: r, key: r.PathValue("key"), path: path}
-	if m.src, ok = h.alerts.SourceByKey(r.Context(), m.key); !ok {
-		problem(w, http.StatusUnauthorized, kit.CodeUnauthenticated, "The key in the address, after /in/, is not that of a source.")
+	if m.src, ok = h.known(w, r); !ok {
 		return m, false
 	}
 	if wait, fine := h.allowed(m.src.ID); !fine {
