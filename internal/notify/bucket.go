@@ -38,7 +38,16 @@ func (b Bucket) fill(l Limit, now time.Time) Bucket {
 		return b
 	}
 	passed := now.Sub(b.Filled)
-	if passed <= 0 {
+	if passed < 0 {
+		// The clock was put back: what the bucket holds counts from now on, or
+		// messages would wait until the clock is where it was.
+		b.Filled = now
+		if b.Last.After(now.Add(time.Duration(l.Burst) * l.Gap)) {
+			b.Last = time.Time{}
+		}
+		return b
+	}
+	if passed == 0 {
 		return b
 	}
 	gain := int64(passed) * 1000 / int64(l.Refill)

@@ -124,3 +124,26 @@ func TestPlan(t *testing.T) {
 		}
 	}
 }
+
+// TestBucketClockBack holds a bucket against a clock that is put back: a message
+// leaves at once, and tokens come at their rate by the new clock.
+func TestBucketClockBack(t *testing.T) {
+	l := LimitOf("email")
+	var b Bucket
+	for range 5 {
+		b, _, _ = b.Take(l, noon)
+	}
+	back := noon.Add(-time.Hour)
+	b, at, ok := b.Take(l, back)
+	if ok || at.Sub(back) > l.Refill {
+		t.Errorf("an empty bucket: at %s, %v", at, ok)
+	}
+	if _, at, ok = b.Take(l, back.Add(l.Refill)); !ok || !at.Equal(back.Add(l.Refill)) {
+		t.Errorf("after a refill: at %s, %v", at, ok)
+	}
+	w := LimitOf("webhook")
+	first, _, _ := Bucket{}.Take(w, noon)
+	if _, at, ok := first.Take(w, back); !ok || !at.Equal(back) {
+		t.Errorf("a webhook waits until %s, %v", at, ok)
+	}
+}
