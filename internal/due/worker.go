@@ -139,6 +139,9 @@ func (w *Worker) Run(ctx context.Context) error {
 			wg.Go(func() { l.run(ctx) })
 		}
 	}
+	if w.d.Dialect() == db.PostgreSQL {
+		wg.Go(func() { w.followClock(ctx) })
+	}
 	wg.Go(func() {
 		_ = w.d.Listen(ctx, map[string]func(string){"due": func(kind string) {
 			if kind == "" {
@@ -151,6 +154,23 @@ func (w *Worker) Run(ctx context.Context) error {
 	<-ctx.Done()
 	wg.Wait()
 	return nil
+}
+
+// followClock measures again and again how far this machine's clock is from the
+// database's: one that is put right while the process runs must not make its
+// leases look longer or shorter than those of the other nodes.
+func (w *Worker) followClock(ctx context.Context) {
+	tick := time.NewTicker(sweep)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			// A database that is gone is told of by the loops.
+			_ = w.d.MeasureSkew(ctx)
+		}
+	}
 }
 
 // Wake makes every loop look at the clock and the rows now.
