@@ -31,7 +31,7 @@ func configOf(p cli.Place) Config {
 func (Actions) Serve(ctx context.Context, o cli.Serve, out io.Writer) error {
 	cfg := configOf(o.Place)
 	cfg.Listen, cfg.BaseURL, cfg.OutboundAllow, cfg.NoMigrate = o.Listen, o.BaseURL, o.OutboundAllow, !o.Migrate
-	cfg.Checkpoints = o.Checkpoints
+	cfg.Checkpoints, cfg.Node = o.Checkpoints, o.Node
 	cfg.Log = logger(o.LogFormat)
 	a, err := New(ctx, cfg)
 	if err != nil {

@@ -6,12 +6,16 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"tocsin/internal/db"
+	"tocsin/internal/due"
+	"tocsin/internal/kit"
 	"tocsin/internal/ledger"
 )
 
@@ -30,10 +34,25 @@ func (a *App) ready(ctx context.Context) error {
 	if err := a.db.Ping(ctx); err != nil {
 		return errors.New("the database does not answer")
 	}
+	if a.db.Refused() != nil && kit.CodeOf(a.tryWriting(ctx)) == kit.CodeBusy {
+		return errors.New("the disk is full: nothing can be written")
+	}
 	if time.Since(a.worker.Turned()) > 5*time.Second {
 		return errors.New("the worker of due rows has not turned for more than 5 s")
 	}
 	return nil
+}
+
+// tryWriting writes and removes a row of some pages, to see whether a disk that
+// was full has room again.
+func (a *App) tryWriting(ctx context.Context) error {
+	return a.db.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+		const kind, key = "probe", "room"
+		if err := due.At(ctx, tx, kind, key, tx.Now().Add(time.Hour), strings.Repeat("room ", 4<<10)); err != nil {
+			return err
+		}
+		return due.Cancel(ctx, tx, kind, key)
+	})
 }
 
 func (a *App) readyz(w http.ResponseWriter, r *http.Request) {

@@ -2,14 +2,13 @@ package cli
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
-
-	"crypto/sha256"
 
 	"github.com/goccy/go-yaml"
 	"golang.org/x/term"

@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -67,6 +68,8 @@ type DB struct {
 
 	seal  func(context.Context, *Tx) error
 	stmts sync.Map // query text → *sql.Stmt of the write handle (SQLite)
+
+	refused atomic.Pointer[kit.Error] // why the latest write failed, if for want of room
 
 	skewMu sync.Mutex
 	skew   time.Duration
@@ -236,12 +239,12 @@ func (d *DB) MeasureSkew(ctx context.Context) error {
 	}
 	after := time.Now()
 	skew := time.UnixMicro(us).Sub(before.Add(after.Sub(before) / 2))
-	if skew.Abs() < 20*time.Millisecond {
-		skew = 0
-	}
 	d.skewMu.Lock()
-	d.skew = skew.Truncate(time.Microsecond)
-	d.skewMu.Unlock()
+	defer d.skewMu.Unlock()
+	// What the round trip may have hidden is no distance.
+	if (skew - d.skew).Abs() >= 20*time.Millisecond+after.Sub(before)/2 {
+		d.skew = skew.Truncate(time.Microsecond)
+	}
 	return nil
 }
 
@@ -250,6 +253,10 @@ func (d *DB) Ping(ctx context.Context) error {
 	var one int
 	return MapError(d.read.QueryRowContext(ctx, `SELECT 1`).Scan(&one))
 }
+
+// Refused tells why the latest transaction could not be written when the cause is
+// that the disk is full; nil once a write goes through again.
+func (d *DB) Refused() *kit.Error { return d.refused.Load() }
 
 // Read is where to read: the transaction that the context carries, else the read
 // side, which sees what is committed.

@@ -52,10 +52,23 @@ func (d *DB) Write(ctx context.Context, fn func(ctx context.Context, tx *Tx) err
 			}
 		}
 		if err = d.writeOnce(ctx, fn); !retryable(err) {
-			return MapError(err)
+			return d.note(MapError(err))
 		}
 	}
 	return MapError(err)
+}
+
+// note keeps that the disk is full, until a write goes through.
+func (d *DB) note(err error) error {
+	var e *kit.Error
+	switch {
+	case err == nil && d.refused.Load() != nil:
+		d.refused.Store(nil)
+		d.log.Info("the database can be written again")
+	case errors.As(err, &e) && e.Reason == "disk_full" && d.refused.Swap(e) == nil:
+		d.log.Error("the disk is full: nothing is taken until there is room", "error", err)
+	}
+	return err
 }
 
 func (d *DB) writeOnce(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) (err error) {
