@@ -172,69 +172,124 @@ func startServer() (string, error) {
 	if u := os.Getenv("TOCSIN_TEST_POSTGRES"); u != "" {
 		return u, nil
 	}
-	bin := findBin()
-	if bin == "" {
-		return "", fmt.Errorf("initdb is not installed")
+	s, err := makeServer()
+	if err != nil {
+		return "", err
+	}
+	return s.URL, s.start()
+}
+
+// Server is a PostgreSQL server of a test's own, which it may stop and start.
+type Server struct {
+	// URL is its database postgres, empty at first.
+	URL string
+
+	t         testing.TB
+	bin, data string
+	port      int
+	cred      *syscall.Credential
+	cmd       *exec.Cmd
+}
+
+// NewServer starts a server of the test's own, or skips the test (see the package's
+// comment).
+func NewServer(t testing.TB) *Server {
+	t.Helper()
+	s, err := makeServer()
+	if err == nil {
+		err = s.start()
+	}
+	if err != nil {
+		Skip(t, "no PostgreSQL: %v", err)
+	}
+	s.t = t
+	t.Cleanup(func() {
+		s.Stop()
+		_ = os.RemoveAll(filepath.Dir(s.data))
+	})
+	return s
+}
+
+// Stop ends the server at once, breaking every connection.
+func (s *Server) Stop() {
+	if s.cmd == nil {
+		return
+	}
+	_ = s.cmd.Process.Signal(syscall.SIGINT)
+	_ = s.cmd.Wait()
+	s.cmd = nil
+}
+
+// Start starts the server again, at its address and with its data.
+func (s *Server) Start() {
+	s.t.Helper()
+	if err := s.start(); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func makeServer() (*Server, error) {
+	s := &Server{bin: findBin()}
+	if s.bin == "" {
+		return nil, fmt.Errorf("initdb is not installed")
 	}
 	sweepServers()
 	dir, err := os.MkdirTemp("", fmt.Sprintf("tocsin-pg-%d-", os.Getpid()))
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	var cred *syscall.Credential
 	if os.Geteuid() == 0 {
 		// PostgreSQL refuses to run as root.
 		u, err := user.Lookup("postgres")
 		if err != nil {
-			return "", err
+			return nil, err
 		}
 		uid, _ := strconv.Atoi(u.Uid)
 		gid, _ := strconv.Atoi(u.Gid)
-		cred = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+		s.cred = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 		if err := os.Chown(dir, uid, gid); err != nil {
-			return "", err
+			return nil, err
 		}
 	}
-	data := filepath.Join(dir, "data")
-	run := func(name string, args ...string) error {
-		cmd := exec.Command(filepath.Join(bin, name), args...)
-		cmd.Dir = dir
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: cred}
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("%s: %w: %s", name, err, out)
-		}
-		return nil
-	}
-	if err := run("initdb", "-D", data, "-U", "tocsin", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"); err != nil {
-		return "", err
+	s.data = filepath.Join(dir, "data")
+	cmd := exec.Command(filepath.Join(s.bin, "initdb"), "-D", s.data, "-U", "tocsin", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
+	cmd.Dir = dir
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.cred}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("initdb: %w: %s", err, out)
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	port := l.Addr().(*net.TCPAddr).Port
+	s.port = l.Addr().(*net.TCPAddr).Port
 	_ = l.Close()
-	cmd := exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-p", strconv.Itoa(port), "-k", dir,
+	s.URL = fmt.Sprintf("postgres://tocsin@127.0.0.1:%d/postgres?sslmode=disable", s.port)
+	return s, nil
+}
+
+func (s *Server) start() error {
+	dir := filepath.Dir(s.data)
+	s.cmd = exec.Command(filepath.Join(s.bin, "postgres"), "-D", s.data, "-p", strconv.Itoa(s.port), "-k", dir,
 		"-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200", "-c", "fsync="+fsync(), "-c", "full_page_writes="+fsync())
-	cmd.Dir = dir
+	s.cmd.Dir = dir
 	// The server ends when this process does, however it ends.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: cred, Pdeathsig: syscall.SIGQUIT}
-	if err := cmd.Start(); err != nil {
-		return "", err
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.cred, Pdeathsig: syscall.SIGQUIT}
+	if err := s.cmd.Start(); err != nil {
+		return err
 	}
-	u := fmt.Sprintf("postgres://tocsin@127.0.0.1:%d/postgres?sslmode=disable", port)
 	deadline := time.Now().Add(30 * time.Second)
 	for {
-		d, err := sql.Open("pgx", u)
+		d, err := sql.Open("pgx", s.URL)
 		if err == nil {
 			err = d.Ping()
 			_ = d.Close()
 		}
 		if err == nil {
-			return u, nil
+			return nil
 		}
 		if time.Now().After(deadline) {
-			return "", fmt.Errorf("postgres did not start: %w", err)
+			return fmt.Errorf("postgres did not start: %w", err)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
