@@ -53,8 +53,12 @@ func TestPagerDutyClient(t *testing.T) {
 		return list.Items[0].State, len(list.Items)
 	}
 	for _, step := range []struct{ action, state string }{
-		{"trigger", "open"}, {"acknowledge", "acknowledged"}, {"trigger", "acknowledged"}, {"resolve", "resolved"},
-		{"acknowledge", "resolved"}, {"resolve", "resolved"},
+		{"trigger", "open"},
+		{"acknowledge", "acknowledged"},
+		{"trigger", "acknowledged"},
+		{"resolve", "resolved"},
+		{"acknowledge", "resolved"},
+		{"resolve", "resolved"},
 	} {
 		if _, err := send(step.action, made.DedupKey); err != nil {
 			t.Fatalf("%s: %v", step.action, err)
@@ -73,18 +77,18 @@ func TestPagerDutyClient(t *testing.T) {
 		t.Errorf("%d changes", changes.Total)
 	}
 
-	refused := func(name string, e *pagerduty.V2Event, want string) {
+	refused := func(name string, e *pagerduty.V2Event) {
 		t.Helper()
 		_, err := client.ManageEventWithContext(ctx, e)
-		var ee pagerduty.EventsAPIV2Error
-		if !errors.As(err, &ee) || !ee.BadRequest() || !strings.Contains(ee.Error(), want) || ee.Temporary() {
+		var ee pagerduty.APIError
+		if !errors.As(err, &ee) || ee.StatusCode != http.StatusBadRequest || ee.Temporary() {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	fine := &pagerduty.V2Payload{Summary: "disk", Source: "db-1", Severity: "critical"}
-	refused("wrong key", &pagerduty.V2Event{RoutingKey: strings.Repeat("f", 32), Action: "trigger", Payload: fine}, "Invalid routing key")
-	refused("short key", &pagerduty.V2Event{RoutingKey: "short", Action: "trigger", Payload: fine}, "routing_key")
-	refused("no payload", &pagerduty.V2Event{RoutingKey: key, Action: "trigger"}, "payload")
+	refused("wrong key", &pagerduty.V2Event{RoutingKey: strings.Repeat("f", 32), Action: "trigger", Payload: fine})
+	refused("short key", &pagerduty.V2Event{RoutingKey: "short", Action: "trigger", Payload: fine})
+	refused("no payload", &pagerduty.V2Event{RoutingKey: key, Action: "trigger"})
 	big := *fine
 	big.Details = strings.Repeat("x", 512<<10)
 	if _, err := client.ManageEventWithContext(ctx, &pagerduty.V2Event{RoutingKey: key, Action: "trigger", DedupKey: "big", Payload: &big}); err == nil {
