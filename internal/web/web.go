@@ -48,19 +48,40 @@ type Deps struct {
 type server struct {
 	Deps
 	inc   incidents
-	mux   *http.ServeMux
+	mux   *routes
 	start time.Time
 }
 
+// routes is a mux that can tell what it serves.
+type routes struct {
+	*http.ServeMux
+	patterns []string
+}
+
+// HandleFunc registers a handler.
+func (m *routes) HandleFunc(pattern string, h func(http.ResponseWriter, *http.Request)) {
+	m.patterns = append(m.patterns, pattern)
+	m.ServeMux.HandleFunc(pattern, h)
+}
+
+// Patterns lists what New serves, as patterns of net/http, so that a test can
+// visit every page.
+func Patterns() []string { return newServer(Deps{}).mux.patterns }
+
 // New gives the handler of all pages.
 func New(d Deps) http.Handler {
+	s := newServer(d)
+	return s.protect(s.mux)
+}
+
+func newServer(d Deps) *server {
 	if d.Clock == nil {
 		d.Clock = kit.SystemClock{}
 	}
 	if d.Log == nil {
 		d.Log = slog.Default()
 	}
-	s := &server{Deps: d, mux: http.NewServeMux(), start: d.Clock.Now()}
+	s := &server{Deps: d, mux: &routes{ServeMux: http.NewServeMux()}, start: d.Clock.Now()}
 	s.inc = incidents{&s.Deps}
 	s.mux.HandleFunc("GET /static/{name}", serveStatic)
 	s.signInRoutes()
@@ -82,7 +103,7 @@ func New(d Deps) http.Handler {
 	s.settingsRoutes()
 	s.helpRoutes()
 	s.mux.HandleFunc("/", s.page(func(*req) error { return kit.NotFound("page", "") }))
-	return s.protect(s.mux)
+	return s
 }
 
 // handler renders a page or gives the error that is shown instead.

@@ -1,0 +1,234 @@
+package browser_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"tocsin/internal/app"
+	"tocsin/internal/incident"
+	"tocsin/internal/kit"
+	"tocsin/internal/notify"
+	"tocsin/test/fake"
+)
+
+const (
+	email    = "camille@example.com"
+	password = "correct horse battery"
+	longName = "Marie-Gwenaëlle de La Rochefoucauld-Montgermont"
+)
+
+// company pages camille at once by a webhook that answers; the e-mails of paul have
+// no relay, so that each of them is a failed delivery.
+const company = `
+apiVersion: tocsin/v1
+organisation: {name: Compagnie générale de maintenance et d’exploitation, timezone: Europe/Paris, country: FR, languages: [fr, en]}
+people:
+  - {id: camille, name: Camille Roy, email: camille@example.com, access: admin, contact_methods: [{id: hook, kind: webhook, to: "%[1]s/camille"}]}
+  - {id: ana, name: Ana Lopez, email: ana@example.com, access: manager, language: en, contact_methods: [{id: hook, kind: webhook, to: "%[1]s/ana"}]}
+  - {id: paul, name: "%[2]s", email: paul@example.com, access: responder, contact_methods: [{id: mail, kind: email, to: paul@example.com}]}
+schedules:
+  - {id: primary, name: {fr: Astreinte principale, en: Primary on-call}, duty: primary, rotations: [{people: [camille], start: "2026-01-05T09:00", shift: 1w}]}
+  - {id: secondary, name: {fr: Astreinte secondaire, en: Secondary on-call}, duty: secondary, rotations: [{people: [paul, ana], start: "2026-01-05T09:00", shift: 1w}]}
+roles: {commander: [ana], communications: [camille], management: [camille]}
+policies:
+  - id: default
+    steps:
+      - {after: 0s, page: ["schedule:primary", "person:paul"]}
+      - {after: 5m, page: ["schedule:secondary"]}
+    repeat: 2
+services:
+  - {id: payments, name: {fr: Paiement par carte et prélèvements automatiques, en: Card payments and direct debits}, owner: ana, tier: critical, policy: default, public: true}
+  - {id: database, name: {fr: Base de données, en: Database}, owner: paul, policy: default}
+sources:
+  - {id: prometheus, kind: alertmanager, service: payments, key: "k-prometheus"}
+routes:
+  - {when: 'true', then: record}
+`
+
+// title has 140 characters.
+var title = "Les paiements échouent avec l’erreur 500 pour une partie des commerçants de la région parisienne depuis la mise en production de ce matin" + " x"
+
+type house struct {
+	*testing.T
+	app   *app.App
+	pages *fake.Webhook
+	stop  func()
+}
+
+func open(t *testing.T) *house {
+	t.Helper()
+	h := &house{T: t, pages: fake.NewWebhook(t)}
+	a, err := app.New(t.Context(), app.Config{
+		Data: t.TempDir(), Listen: "127.0.0.1:0", OutboundAllow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError})),
+	})
+	h.ok(err)
+	h.app = a
+	run, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- a.Run(run) }()
+	ended := false
+	h.stop = func() {
+		if ended {
+			return
+		}
+		ended = true
+		stop()
+		if err := <-done; err != nil {
+			t.Errorf("run: %v", err)
+		}
+		if err := a.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	}
+	t.Cleanup(h.stop)
+	h.eventually("ready", func() bool {
+		res, err := http.Get(a.BaseURL() + "/readyz")
+		if err != nil {
+			return false
+		}
+		_ = res.Body.Close()
+		return res.StatusCode == http.StatusOK
+	})
+	return h
+}
+
+// furnished is a company in a bad week: an open SEV1 with a long title, two further
+// open incidents, closed ones with approved reviews, an alert and a failed delivery.
+func furnished(t *testing.T) *house {
+	t.Helper()
+	h := open(t)
+	ctx := app.AsSystem(t.Context())
+	_, err := h.app.Apply(ctx, fmt.Appendf(nil, company, h.pages.URL, longName), false, false)
+	h.ok(err)
+	h.ok(h.app.Identity.SetPassword(ctx, "camille", password))
+	h.closed("Reçus envoyés avec deux heures de retard")
+	h.closed("Merchant API answers 503")
+	_, err = h.app.Incident.Declare(h.as("camille", kit.AccessAdmin), incident.Declaration{Title: "Base de données lente", Impact: incident.ImpactDegraded, Services: []string{"database"}})
+	h.ok(err)
+	_, err = h.app.Incident.Declare(h.as("ana", kit.AccessManager), incident.Declaration{Title: "Login page slow", Impact: incident.ImpactDegraded, Severity: incident.Sev3})
+	h.ok(err)
+	_, err = h.app.Incident.Declare(h.as("ana", kit.AccessManager), incident.Declaration{Title: title, Impact: incident.ImpactOutage, DataOrSecurity: true, Severity: incident.Sev1, Services: []string{"payments"}})
+	h.ok(err)
+	h.alert()
+	h.eventually("an open page to camille", func() bool { return h.token() != "" })
+	h.eventually("a failed delivery", func() bool {
+		all, err := h.app.Notify.Failed(ctx)
+		h.ok(err)
+		return len(all) > 0
+	})
+	return h
+}
+
+// closed leads an incident through the five phases.
+func (h *house) closed(name string) {
+	h.Helper()
+	ctx, other := h.as("camille", kit.AccessAdmin), h.as("ana", kit.AccessManager)
+	i, err := h.app.Incident.Declare(ctx, incident.Declaration{Title: name, Impact: incident.ImpactDegraded, Services: []string{"payments"}, Severity: incident.Sev3})
+	h.ok(err)
+	_, err = h.app.Incident.Acknowledge(ctx, i.ID)
+	h.ok(err)
+	_, err = h.app.Incident.Note(ctx, i.ID, "Trois boutiques demandent où sont leurs reçus.", time.Time{}, "")
+	h.ok(err)
+	_, err = h.app.Incident.Assess(ctx, i.ID, incident.Answers{Who: "some", What: "slower", Data: "no", Trend: "stable", Change: "none"}, []string{"payments"}, incident.Unassessed, "")
+	h.ok(err)
+	now := time.Now().UTC().Format("2006-01-02T15:04")
+	for _, s := range []struct {
+		to incident.Phase
+		a  map[string]any
+	}{
+		{incident.Containment, map[string]any{"who": "some", "what": "slower", "data": "no", "trend": "stable", "change": "none"}},
+		{incident.Recovery, map[string]any{"stopped": "yes", "checked_by": "camille", "checked_at": now, "actions": "Relevés suspendus."}},
+	} {
+		_, err = h.app.Incident.Phase(ctx, i.ID, s.to, s.a, "")
+		h.ok(err)
+	}
+	at := time.Now()
+	_, err = h.app.Incident.Change(ctx, i.ID, incident.Edit{RestoredAt: &at}, 0)
+	h.ok(err)
+	_, err = h.app.Incident.RecordImpact(ctx, i.ID, incident.RecordedImpact{Services: []string{"payments"}, From: &i.DeclaredAt, To: &at, Text: "Reçus en retard, aucun perdu."})
+	h.ok(err)
+	_, err = h.app.Incident.Phase(ctx, i.ID, incident.InReview, map[string]any{"normal": "yes", "checked_by": "ana", "checked_at": now, "eradicated": "no", "criteria": "Reçus en moins d’une minute."}, "")
+	h.ok(err)
+	_, err = h.app.Incident.AddAction(ctx, i.ID, incident.ActionInput{Type: "corrective", Text: "Envoyer les relevés depuis leur propre adresse", Owner: "paul", Due: time.Now().AddDate(0, 0, 20).Format(time.DateOnly), Method: "Reçus sous une minute."})
+	h.ok(err)
+	_, err = h.app.Incident.SaveReview(ctx, i.ID, incident.ReviewContent{
+		Summary:  kit.Text{EN: "One address for both.", FR: "Une seule adresse pour les deux."},
+		Factors:  []incident.Factor{{Text: "Une seule adresse d’envoi.", Kind: "root", Category: "technology"}},
+		WentWell: "Le support a prévenu en quelques minutes.", Surprised: "Personne ne lit les réponses du relais.", Impact: "900 reçus en retard.",
+	})
+	h.ok(err)
+	_, err = h.app.Incident.SubmitReview(ctx, i.ID)
+	h.ok(err)
+	_, err = h.app.Incident.ApproveReview(other, i.ID)
+	h.ok(err)
+	_, err = h.app.Incident.Phase(other, i.ID, incident.PhaseClosed, nil, "")
+	h.ok(err)
+}
+
+func (h *house) alert() {
+	h.Helper()
+	now := time.Now().UTC()
+	body := fmt.Sprintf(`[{"labels":{"alertname":"DiskAlmostFull","instance":"db-primary-0.internal.example:9100","severity":"critical"},"annotations":{"summary":"Disk of the database 92 %% full"},"startsAt":%q,"endsAt":%q}]`,
+		now.Add(-time.Minute).Format(time.RFC3339), now.Add(time.Hour).Format(time.RFC3339))
+	res, err := http.Post(h.app.BaseURL()+"/in/k-prometheus/alertmanager/api/v2/alerts", "application/json", strings.NewReader(body))
+	h.ok(err)
+	_ = res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		h.Fatalf("alert: %d", res.StatusCode)
+	}
+}
+
+var ackLink = regexp.MustCompile(`/a/([A-Za-z0-9_.~-]+)`)
+
+// token is that of the newest page to camille that is open; empty when there is none.
+func (h *house) token() string {
+	h.Helper()
+	ctx := app.AsSystem(h.Context())
+	for _, r := range h.pages.Requests() {
+		m := ackLink.FindSubmatch(r.Body)
+		if m == nil || !strings.HasSuffix(r.Path, "/camille") {
+			continue
+		}
+		v, err := h.app.Notify.PageByToken(ctx, string(m[1]))
+		if err == nil && v.Page.State == notify.PageIsOpen {
+			return string(m[1])
+		}
+	}
+	return ""
+}
+
+func (h *house) as(id string, access kit.Access) context.Context {
+	return kit.WithActor(h.Context(), kit.Actor{Kind: kit.ActorPerson, ID: id, Name: id, Via: kit.ViaWeb, Access: access, Appointments: []kit.Role{kit.RoleCommander}})
+}
+
+func (h *house) loginLink() string {
+	h.Helper()
+	token, err := h.app.Identity.LoginLink(app.AsSystem(h.Context()), "camille")
+	h.ok(err)
+	return token
+}
+
+func (h *house) ok(err error) {
+	h.Helper()
+	if err != nil {
+		h.Fatal(err)
+	}
+}
+
+func (h *house) eventually(what string, ok func() bool) {
+	h.Helper()
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if ok() {
+			return
+		}
+	}
+	h.Fatalf("never came: %s", what)
+}
