@@ -140,6 +140,23 @@ func (s *Service) ForIncident(ctx context.Context, incident string) ([]Alert, er
 	return s.query(ctx, `WHERE incident = ? AND incident <> '' ORDER BY id LIMIT 500`, incident)
 }
 
+// Name is what a page says of an alert.
+type Name struct{ DedupKey, Title string }
+
+// Named gives the names of the alerts attached to an incident (internal id), oldest
+// first, all that are live and the newest 1,000 of those that are over.
+func (s *Service) Named(ctx context.Context, incident string) ([]Name, error) {
+	if err := s.rights.Require(ctx, "alert.see"); err != nil || incident == "" {
+		return nil, err
+	}
+	var out []Name
+	err := s.db.Read(ctx).NewSelect().Table("alert").Column("dedup_key", "title").
+		Where("incident = ? AND incident <> ''", incident).
+		Where("state <> 'resolved' OR id IN (SELECT id FROM alert WHERE incident = ? AND incident <> '' AND state = 'resolved' ORDER BY id DESC LIMIT 1000)", incident).
+		Order("id").Scan(ctx, &out)
+	return out, db.MapError(err)
+}
+
 // LiveOf gives the alerts of a source that are not resolved, newest first, at
 // most 5,000: the edge answers the sender's own protocol with it.
 func (s *Service) LiveOf(ctx context.Context, source string) ([]Alert, error) {

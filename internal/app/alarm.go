@@ -65,7 +65,7 @@ func (a *App) pageFailure(ctx context.Context, f ledger.Fact, b ledger.ReactionF
 // toldBefore tells whether a failure needs no telling: one that is not of paging, one
 // of a page about a failure, or one that follows another of the same incident.
 func (a *App) toldBefore(ctx context.Context, f ledger.Fact, b ledger.ReactionFailed) (bool, error) {
-	if b.Consumer != "paging" {
+	if b.Consumer != "paging" && b.Consumer != "declaring" {
 		return true, nil
 	}
 	stale, err := a.Identity.Parameter(ctx, "P.stale")

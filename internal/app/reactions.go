@@ -27,8 +27,8 @@ import (
 // hear of it: one tells management and the last-resort contact, one pages.
 func (a *App) reactions() []ledger.Consumer {
 	return []ledger.Consumer{
+		a.declaring(),
 		consumer("paging", table{
-			"alert.opened":                     on(a.alertOpened),
 			"incident.declared":                on(a.incidentDeclared),
 			"ladder.step_run":                  on(a.stepRun),
 			"page.acknowledged":                on(a.pageAcknowledged),
@@ -64,6 +64,14 @@ func (a *App) reactions() []ledger.Consumer {
 			"incident.assessed":         on(a.levelReached),
 		}),
 	}
+}
+
+// declaring is apart from paging, and in small steps, so that the first incidents of
+// a storm page while the others are still being declared.
+func (a *App) declaring() ledger.Consumer {
+	c := consumer("declaring", table{"alert.opened": on(a.alertOpened)})
+	c.Most = 16
+	return c
 }
 
 // table says what each type of fact does.
@@ -179,15 +187,17 @@ func (a *App) stepRun(ctx context.Context, f ledger.Fact, b oncall.StepRun) erro
 		people = append(people, p.Person)
 	}
 	if f.Incident != "" {
-		alerts, err := a.Alert.ForIncident(ctx, f.Incident)
+		// Paged holds the incident, so that an alert which joins meanwhile is either named
+		// here or finds the page open.
+		if err := a.Incident.Paged(ctx, f.Incident, people); err != nil {
+			return err
+		}
+		alerts, err := a.Alert.Named(ctx, f.Incident)
 		if err != nil {
 			return err
 		}
 		for _, x := range alerts {
 			in.Alerts = append(in.Alerts, notify.Alert{DedupKey: x.DedupKey, Title: x.Title})
-		}
-		if err := a.Incident.Paged(ctx, f.Incident, people); err != nil {
-			return err
 		}
 	}
 	next, err := a.Oncall.Next(ctx, f.Subject.ID)

@@ -109,15 +109,22 @@ func (s *Service) Services(ctx context.Context) ([]Definition, error) {
 // Find gives one service; ok is false when there is none. It asks for no right:
 // other modules look services up by their id.
 func (s *Service) Find(ctx context.Context, id string) (d Definition, ok bool, err error) {
-	var rows []row
-	if err := s.d.Read(ctx).NewSelect().Model(&rows).Where("s.id = ? AND NOT s.retired", id).Scan(ctx); err != nil {
-		return d, false, db.MapError(err)
+	type key struct{ id string }
+	all, err := db.Memo(ctx, s.d, key{id}, func() ([]Definition, error) {
+		var rows []row
+		if err := s.d.Read(ctx).NewSelect().Model(&rows).Where("s.id = ? AND NOT s.retired", id).Scan(ctx); err != nil {
+			return nil, db.MapError(err)
+		}
+		if len(rows) == 0 {
+			return nil, nil
+		}
+		d, err := rows[0].definition()
+		return []Definition{d}, err
+	})
+	if err != nil || len(all) == 0 {
+		return d, false, err
 	}
-	if len(rows) == 0 {
-		return d, false, nil
-	}
-	d, err = rows[0].definition()
-	return d, err == nil, err
+	return all[0], true, nil
 }
 
 // Check gives what is wrong with a definition.

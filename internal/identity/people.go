@@ -47,6 +47,12 @@ func (s *Service) People(ctx context.Context, f Filter) ([]Person, error) {
 }
 
 func (s *Service) people(ctx context.Context, query string, args ...any) ([]Person, error) {
+	type key struct{ query, args string }
+	all, err := db.Memo(ctx, s.d, key{query, fmt.Sprint(args...)}, func() ([]Person, error) { return s.readPeople(ctx, query, args...) })
+	return slices.Clone(all), err
+}
+
+func (s *Service) readPeople(ctx context.Context, query string, args ...any) ([]Person, error) {
 	rows, err := s.d.Read(ctx).QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, db.MapError(err)

@@ -28,8 +28,11 @@ func scanPerson(r scanner, more ...any) (Person, error) {
 }
 
 func (s *Service) person(ctx context.Context, column, value string) (Person, error) {
-	p, err := scanPerson(s.d.Read(ctx).QueryRowContext(ctx, `SELECT `+personColumns+` FROM person p WHERE p.`+column+` = ?`, value))
-	return p, db.NoRows(err, "person", value)
+	type key struct{ column, value string }
+	return db.Memo(ctx, s.d, key{column, value}, func() (Person, error) {
+		p, err := scanPerson(s.d.Read(ctx).QueryRowContext(ctx, `SELECT `+personColumns+` FROM person p WHERE p.`+column+` = ?`, value))
+		return p, db.NoRows(err, "person", value)
+	})
 }
 
 func savePerson(ctx context.Context, tx *db.Tx, p Person, fresh bool) error {
@@ -70,13 +73,16 @@ type row struct {
 }
 
 func (s *Service) row(ctx context.Context) (row, error) {
-	r := row{settings: "{}", parameters: "{}", levels: "{}", kept: "{}"}
-	err := s.d.Read(ctx).QueryRowContext(ctx, `SELECT settings, parameters, levels, kept, version FROM organisation WHERE id = 1`).
-		Scan(&r.settings, &r.parameters, &r.levels, &r.kept, &r.version)
-	if errors.Is(err, sql.ErrNoRows) {
-		err = nil
-	}
-	return r, db.MapError(err)
+	type key struct{}
+	return db.Memo(ctx, s.d, key{}, func() (row, error) {
+		r := row{settings: "{}", parameters: "{}", levels: "{}", kept: "{}"}
+		err := s.d.Read(ctx).QueryRowContext(ctx, `SELECT settings, parameters, levels, kept, version FROM organisation WHERE id = 1`).
+			Scan(&r.settings, &r.parameters, &r.levels, &r.kept, &r.version)
+		if errors.Is(err, sql.ErrNoRows) {
+			err = nil
+		}
+		return r, db.MapError(err)
+	})
 }
 
 func saveRow(ctx context.Context, tx *db.Tx, r row) error {

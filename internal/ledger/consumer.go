@@ -24,6 +24,9 @@ type Consumer struct {
 	Name string
 	// Types are the facts it wants, "incident.*" for a family; empty means all.
 	Types []string
+	// Most is how many facts one transaction handles; 0 means as many as are read at
+	// once. A small number lets others follow while there is a mass to do.
+	Most int
 	// Handle has its whole effect in the transaction. An error undoes it; the
 	// batch is then tried fact by fact, and a fact that still fails three times is
 	// recorded as reaction.failed and passed over.
@@ -186,6 +189,9 @@ func (r *runner) turn(ctx context.Context) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	if most := r.c.Most; most > 0 && len(facts) > most {
+		facts, last, full = facts[:most], facts[most-1].Seq, true
+	}
 	if len(facts) == 0 {
 		// What does not concern the consumer costs no write: the stored offset lags.
 		r.offset.Store(last)
@@ -268,6 +274,7 @@ func (r *runner) write(ctx context.Context, last int64, fn func(context.Context,
 			return err
 		}
 		tx.SetValue(offsetKey{}, stored)
+		tx.Remember()
 		if err := fn(ctx, tx); err != nil {
 			return err
 		}

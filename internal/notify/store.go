@@ -210,6 +210,11 @@ func (s *Service) put(ctx context.Context, tx *db.Tx, d *row, at time.Time) erro
 
 // storedMethods gives the methods of people as stored, without the default.
 func (s *Service) storedMethods(ctx context.Context, people []string) (map[string][]Method, error) {
+	type key struct{ people string }
+	return db.Memo(ctx, s.d, key{strings.Join(people, " ")}, func() (map[string][]Method, error) { return s.readMethods(ctx, people) })
+}
+
+func (s *Service) readMethods(ctx context.Context, people []string) (map[string][]Method, error) {
 	rows, err := s.d.Read(ctx).QueryContext(ctx, `SELECT person, id, kind, addr, verified_at, tested_at, disabled FROM contact_method WHERE person IN (?) ORDER BY person, position`, bun.List(people))
 	type pm struct {
 		person string

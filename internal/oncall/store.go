@@ -226,6 +226,11 @@ func (s *Service) readRuns(ctx context.Context, where func(*bun.SelectQuery) *bu
 // schedulesAt reads the schedules in use at an instant, each in the version that
 // was or is in force then, primary and secondary first.
 func (s *Service) schedulesAt(ctx context.Context, at time.Time) ([]Schedule, error) {
+	type key struct{ at time.Time }
+	return db.Memo(ctx, s.d, key{at}, func() ([]Schedule, error) { return s.readSchedulesAt(ctx, at) })
+}
+
+func (s *Service) readSchedulesAt(ctx context.Context, at time.Time) ([]Schedule, error) {
 	rows := []versionRow{}
 	err := s.d.Read(ctx).NewSelect().Model(&rows).
 		Join("JOIN oncall_schedule AS s ON s.id = v.schedule_id").
@@ -271,6 +276,15 @@ func (s *Service) versions(ctx context.Context, id string) (rows []versionRow, r
 // overridesAfter reads what ends after an instant, in the order in which it was
 // made, by schedule; id limits it to one.
 func (s *Service) overridesAfter(ctx context.Context, id string, at time.Time, removed bool) (map[string][]overrideRow, error) {
+	type key struct {
+		id      string
+		at      time.Time
+		removed bool
+	}
+	return db.Memo(ctx, s.d, key{id, at, removed}, func() (map[string][]overrideRow, error) { return s.readOverridesAfter(ctx, id, at, removed) })
+}
+
+func (s *Service) readOverridesAfter(ctx context.Context, id string, at time.Time, removed bool) (map[string][]overrideRow, error) {
 	var rows []overrideRow
 	q := s.d.Read(ctx).NewSelect().Model(&rows).Where("o.to_at > ?", kit.Micros(at)).Order("o.valid_from", "o.id").Limit(5000)
 	if id != "" {
