@@ -30,6 +30,7 @@ func (a *App) reactions() []ledger.Consumer {
 		a.declaring(),
 		consumer("paging", table{
 			"incident.declared":                on(a.incidentDeclared),
+			"alert.attached":                   on(a.alertJoined),
 			"ladder.step_run":                  on(a.stepRun),
 			"page.acknowledged":                on(a.pageAcknowledged),
 			"page.refused":                     on(a.pageRefused),
@@ -129,7 +130,20 @@ func (a *App) alertOpened(ctx context.Context, f ledger.Fact, b alert.Opened) er
 		_, err := a.Oncall.StartLadder(ctx, start(out.Incident, "joined"))
 		return err
 	}
-	return a.Notify.AddAlerts(ctx, out.Incident.ID, []notify.Alert{{DedupKey: b.DedupKey, Title: b.Title}})
+	return nil
+}
+
+// An alert that joined by its route is named in the pages that are open. It comes to
+// the same consumer as the steps that open them: none falls between two.
+func (a *App) alertJoined(ctx context.Context, f ledger.Fact, b alert.Attached) error {
+	if !b.ByRule {
+		return nil
+	}
+	x, err := a.Alert.Get(ctx, f.Subject.ID)
+	if err != nil {
+		return err
+	}
+	return a.Notify.AddAlerts(ctx, b.Incident, []notify.Alert{{DedupKey: x.DedupKey, Title: x.Title}})
 }
 
 func start(i *incident.Incident, reason string) oncall.Start {
@@ -187,8 +201,6 @@ func (a *App) stepRun(ctx context.Context, f ledger.Fact, b oncall.StepRun) erro
 		people = append(people, p.Person)
 	}
 	if f.Incident != "" {
-		// Paged holds the incident, so that an alert which joins meanwhile is either named
-		// here or finds the page open.
 		if err := a.Incident.Paged(ctx, f.Incident, people); err != nil {
 			return err
 		}

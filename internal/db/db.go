@@ -39,6 +39,10 @@ const (
 	PostgreSQL
 )
 
+// maxWriters is how many connections write on PostgreSQL: appends to the ledger form
+// one queue, which more of them would only lengthen.
+const maxWriters = 10
+
 // Options say which database to open.
 type Options struct {
 	// URL is postgres://… for PostgreSQL; empty or "sqlite" for the file
@@ -177,8 +181,8 @@ func (d *DB) openPostgres(o Options) error {
 	// A claim planned while its table was nearly empty must not keep that plan.
 	cfg.RuntimeParams["plan_cache_mode"] = "force_custom_plan"
 	w := stdlib.OpenDB(*cfg)
-	w.SetMaxOpenConns(10)
-	w.SetMaxIdleConns(10)
+	w.SetMaxOpenConns(maxWriters)
+	w.SetMaxIdleConns(maxWriters)
 	r := stdlib.OpenDB(*cfg)
 	r.SetMaxOpenConns(8)
 	r.SetMaxIdleConns(8)

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"io"
 	"net"
 	"strings"
 
@@ -67,6 +68,19 @@ func MapError(err error) error {
 func IsUnique(err error) bool {
 	var e *kit.Error
 	return errors.As(MapError(err), &e) && e.Reason == "exists"
+}
+
+// ended tells whether the server had ended the connection before it was used.
+func ended(err error) bool {
+	var pe *pgconn.PgError
+	var ce *pgconn.ConnectError
+	switch {
+	case err == nil || errors.As(err, &ce):
+		return false
+	case errors.As(err, &pe):
+		return pe.Code == "57P01"
+	}
+	return pgconn.SafeToRetry(err) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
 }
 
 func retryable(err error) bool {

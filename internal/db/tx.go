@@ -71,8 +71,19 @@ func (d *DB) note(err error) error {
 	return err
 }
 
+// begin begins a transaction. Connections that the server ended while they lay in the
+// pool are thrown away one by one: nothing was done on them.
+func (d *DB) begin(ctx context.Context) (btx bun.Tx, err error) {
+	for range maxWriters + 1 {
+		if btx, err = d.write.BeginTx(ctx, nil); !ended(err) {
+			break
+		}
+	}
+	return btx, err
+}
+
 func (d *DB) writeOnce(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) (err error) {
-	btx, err := d.write.BeginTx(ctx, nil)
+	btx, err := d.begin(ctx)
 	if err != nil {
 		return err
 	}

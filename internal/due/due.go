@@ -32,9 +32,9 @@ func At(ctx context.Context, tx *db.Tx, kind, key string, at time.Time, body any
 	return put(ctx, tx, kind, key, at, body)
 }
 
-// Cancel removes the row, if it is there.
-func Cancel(ctx context.Context, tx *db.Tx, kind, key string) error {
-	return cancel(ctx, tx, kind, key)
+// Cancel removes the rows of a kind with these keys, as far as they are there.
+func Cancel(ctx context.Context, tx *db.Tx, kind string, keys ...string) error {
+	return cancel(ctx, tx, kind, keys)
 }
 
 // Lane groups kinds that are claimed by workers of their own, so that a mass of

@@ -33,8 +33,14 @@ func put(ctx context.Context, tx *db.Tx, kind, key string, at time.Time, body an
 	return nil
 }
 
-func cancel(ctx context.Context, tx *db.Tx, kind, key string) error {
-	_, err := tx.Exec(ctx, `DELETE FROM due WHERE kind = $1 AND key = $2`, kind, key)
+func cancel(ctx context.Context, tx *db.Tx, kind string, keys []string) (err error) {
+	switch len(keys) {
+	case 0:
+	case 1:
+		_, err = tx.Exec(ctx, `DELETE FROM due WHERE kind = $1 AND key = $2`, kind, keys[0])
+	default:
+		_, err = tx.NewDelete().Table("due").Where("kind = ?", kind).Where("key IN (?)", bun.List(keys)).Exec(ctx)
+	}
 	return db.MapError(err)
 }
 

@@ -94,12 +94,14 @@ func (s *Service) Reached(ctx context.Context, incident string) (out Reached, er
 				out.Undo = append(out.Undo, t)
 			}
 		}
+		var rows []string
 		for _, key := range []string{"ladder", "commander", "communications", "management"} {
 			for _, act := range []Act{ActPage, ActNotice, ActMail} {
-				if err := due.Cancel(ctx, tx, dueLevel, i.ID+"/"+Duty{Key: key, Act: act}.Name()); err != nil {
-					return err
-				}
+				rows = append(rows, i.ID+"/"+Duty{Key: key, Act: act}.Name())
 			}
+		}
+		if err := due.Cancel(ctx, tx, dueLevel, rows...); err != nil {
+			return err
 		}
 		for _, d := range level {
 			if slices.ContainsFunc(out.Told, func(t Told) bool { return t.Duty == d.Name() }) {

@@ -318,9 +318,6 @@ func (s *Service) Acknowledged(ctx context.Context, incident, person string, at 
 // incident. It is for reactions.
 func (s *Service) Paged(ctx context.Context, incident string, people []string) error {
 	return s.d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
-		if _, err := s.find(ctx, incident, tx); err != nil {
-			return err
-		}
 		for _, p := range people {
 			if err := s.name(ctx, tx, incident, p, "paged"); err != nil {
 				return err

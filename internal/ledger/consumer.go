@@ -151,6 +151,7 @@ func (r *runner) loop(ctx context.Context) error {
 			return nil
 		case <-r.woken:
 		case <-wait.C:
+			r.l.tail.grown.Add(1)
 		}
 		pause := time.Second
 		for {
@@ -310,7 +311,7 @@ func (r *runner) load(ctx context.Context) (int64, error) {
 // read reads the next batch on the read side: the facts that the consumer wants,
 // the last number seen, and whether the batch was full.
 func (r *runner) read(ctx context.Context, offset int64) (wanted []Fact, last int64, full bool, err error) {
-	facts, err := r.l.Facts(ctx, Filter{After: max(offset, 0), Limit: batch})
+	facts, err := r.l.next(ctx, max(offset, 0), batch)
 	if err != nil {
 		return nil, offset, false, err
 	}

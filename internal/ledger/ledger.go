@@ -33,6 +33,7 @@ type Ledger struct {
 	mu       sync.Mutex
 	watchers map[chan struct{}]struct{}
 	runners  map[*runner]struct{}
+	tail     tail
 	keyMu    sync.Mutex
 	secret   []byte
 }
@@ -329,6 +330,7 @@ func insertFactsPostgres(ctx context.Context, tx *db.Tx, seq int64, facts []pend
 
 // wake tells consumers and watchers of this process that the ledger grew.
 func (l *Ledger) wake() {
+	l.tail.grown.Add(1)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for ch := range l.watchers {

@@ -356,6 +356,7 @@ func (l *Ledger) Erase(ctx context.Context, seq int64, reason string) error {
 		if n, err := res.RowsAffected(); err != nil || n == 0 {
 			return kit.Conflict("erased", "ledger.error.erased", "seq", seq)
 		}
+		tx.AfterCommit(l.tail.drop)
 		return Append(ctx, tx, Entry{
 			Subject: Subject{Kind: "fact", ID: strconv.FormatInt(seq, 10)}, Incident: f.Incident,
 			Body: BodyErased{Seq: seq, Type: f.Type, Reason: reason, Approver: kit.ActorFrom(ctx).ID},

@@ -77,7 +77,7 @@ func (s *Service) openOne(ctx context.Context, tx *db.Tx, o Open, a Asked, p Per
 	}
 	joined := b.lastN > 0
 	lines := append([]Alert{{Title: o.Title}}, o.Alerts...)
-	if err := insertAlerts(ctx, tx, b, page.ID, lines); err != nil {
+	if _, err := insertAlerts(ctx, tx, b, page.ID, lines); err != nil {
 		return err
 	}
 	if err := ledger.Append(ctx, tx, pageFact(&page, PageOpened{
@@ -206,7 +206,7 @@ func (s *Service) bundleFor(ctx context.Context, tx *db.Tx, o Open, person strin
 }
 
 // AddAlerts names further alerts to those who are paged for an incident and have
-// not answered. Each method that has begun gets one more message, within its limits.
+// not answered; what their pages name already is not said again. Each method that has begun gets one more message, within its limits.
 func (s *Service) AddAlerts(ctx context.Context, incident string, alerts []Alert) error {
 	if len(alerts) == 0 {
 		return nil
@@ -234,8 +234,12 @@ func (s *Service) AddAlerts(ctx context.Context, incident string, alerts []Alert
 			if b == nil || !b.open {
 				continue
 			}
-			if err := insertAlerts(ctx, tx, b, p.ID, alerts); err != nil {
+			fresh, err := insertAlerts(ctx, tx, b, p.ID, alerts)
+			if err != nil {
 				return err
+			}
+			if fresh == 0 {
+				continue
 			}
 			if err := exec(ctx, tx, `UPDATE page SET alerts = (SELECT COUNT(*) FROM page_alert WHERE page = $1 AND dedup_key <> '') WHERE id = $1`, p.ID); err != nil {
 				return err

@@ -177,7 +177,8 @@ func insertPage(ctx context.Context, tx *db.Tx, p *Page) (bool, error) {
 
 // insertAlerts adds lines to a bundle behind b.lastN, which it moves; the first
 // line of a page is the page itself, with an empty key.
-func insertAlerts(ctx context.Context, tx *db.Tx, b *bundle, page string, alerts []Alert) error {
+// insertAlerts names alerts on a page and gives how many of them it did not name yet.
+func insertAlerts(ctx context.Context, tx *db.Tx, b *bundle, page string, alerts []Alert) (fresh int64, err error) {
 	const most = 200
 	for part := range slices.Chunk(alerts, most) {
 		var q strings.Builder
@@ -192,11 +193,17 @@ func insertAlerts(ctx context.Context, tx *db.Tx, b *bundle, page string, alerts
 			args = append(args, b.id, b.lastN, page, a.DedupKey, a.Title)
 		}
 		q.WriteString(` ON CONFLICT (page, dedup_key) DO NOTHING`)
-		if _, err := tx.ExecContext(ctx, q.String(), args...); err != nil {
-			return db.MapError(err)
+		res, err := tx.ExecContext(ctx, q.String(), args...)
+		if err != nil {
+			return 0, db.MapError(err)
 		}
+		n, err := res.RowsAffected()
+		if err != nil {
+			return 0, db.MapError(err)
+		}
+		fresh += n
 	}
-	return exec(ctx, tx, `UPDATE bundle SET last_n = $1 WHERE id = $2`, b.lastN, b.id)
+	return fresh, exec(ctx, tx, `UPDATE bundle SET last_n = $1 WHERE id = $2`, b.lastN, b.id)
 }
 
 // put schedules a delivery; at is an instant of the product's clock.
