@@ -27,8 +27,10 @@ import (
 // hear of it: one tells management and the last-resort contact, one pages.
 func (a *App) reactions() []ledger.Consumer {
 	return []ledger.Consumer{
-		a.declaring(),
-		consumer("paging", table{
+		// Declaring is apart from paging, so that the first incidents of a storm page while
+		// the others are still being declared.
+		inSteps(16, consumer("declaring", table{"alert.opened": on(a.alertOpened)})),
+		inSteps(32, consumer("paging", table{
 			"incident.declared":                on(a.incidentDeclared),
 			"alert.attached":                   on(a.alertJoined),
 			"ladder.step_run":                  on(a.stepRun),
@@ -48,7 +50,7 @@ func (a *App) reactions() []ledger.Consumer {
 			"incident.renamed":                 on(a.incidentChanged),
 			"incident.confidentiality_changed": on(a.incidentChanged),
 			"ladder.exhausted":                 on(a.ladderExhausted),
-		}),
+		})),
 		consumer("incident", table{
 			"alert.resolved": on(a.alertResolved),
 			"alert.attached": on(a.alertAttached),
@@ -58,20 +60,19 @@ func (a *App) reactions() []ledger.Consumer {
 		consumer("checkpoints", table{"incident.closed": on(a.incidentClosed)}),
 		consumer("alarm", table{"reaction.failed": on(a.tellFailure)}),
 		consumer("alarm-page", table{"reaction.failed": on(a.pageFailure)}),
-		consumer("levels", table{
+		inSteps(16, consumer("levels", table{
 			"incident.declared":         on(a.levelReached),
 			"incident.severity_changed": on(a.severityReached),
 			"incident.kind_changed":     on(a.levelReached),
 			"incident.assessed":         on(a.levelReached),
-		}),
+		})),
 	}
 }
 
-// declaring is apart from paging, and in small steps, so that the first incidents of
-// a storm page while the others are still being declared.
-func (a *App) declaring() ledger.Consumer {
-	c := consumer("declaring", table{"alert.opened": on(a.alertOpened)})
-	c.Most = 16
+// inSteps lets a consumer handle at most n facts in one transaction: in a storm others
+// come to their turn between its steps, deliveries above all.
+func inSteps(n int, c ledger.Consumer) ledger.Consumer {
+	c.Most = n
 	return c
 }
 
