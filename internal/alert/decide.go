@@ -57,7 +57,10 @@ func open(sig *Signal, now time.Time, d Decision) (*live, []ledger.Body) {
 		StartsAt: sig.StartsAt, EndsAt: sig.EndsAt,
 	}}
 	l.routed(d)
-	facts := []ledger.Body{l.opened(d)}
+	facts := []ledger.Body{sig.opened}
+	if sig.opened == nil {
+		facts[0] = l.opened(d)
+	}
 	if d.Then == ThenSuppress {
 		l.State = StateSuppressed
 		facts = append(facts, Suppressed{Reason: d.Reason, Rule: d.Route})
@@ -135,7 +138,7 @@ func (l *live) rate(sig *Signal, route func(*Signal) Decision) []ledger.Body {
 		return facts
 	}
 	again := *sig
-	again.Title, again.Service = l.Title, l.Service
+	again.Title, again.Service, again.decision = l.Title, l.Service, nil
 	again.Labels = l.Labels
 	d := route(&again)
 	if d.Then != ThenIncident {

@@ -2,6 +2,7 @@ package alert
 
 import (
 	"context"
+	"hash/maphash"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -36,6 +37,7 @@ type Service struct {
 	cache  sourceCache
 	routes atomic.Pointer[routeSet]
 	rings  rings
+	seen   seen
 }
 
 // New makes the module.
@@ -44,6 +46,7 @@ func New(d *db.DB, rights Rights) *Service {
 	s.cache.byKey = map[[32]byte]Source{}
 	s.cache.asks = rate.NewLimiter(askRate, askBurst)
 	s.rings.m = map[string]*ring{}
+	s.seen.seed = maphash.MakeSeed()
 	return s
 }
 

@@ -6,6 +6,8 @@ package alert
 import (
 	"encoding/json"
 	"time"
+
+	"tocsin/internal/ledger"
 )
 
 // Severity is the sender's word for how bad it is; it is not the severity of an
@@ -93,6 +95,10 @@ type Signal struct {
 	Received time.Time
 
 	labels, annotations string // as stored
+	// decision and opened, where set, are what opening an alert by this signal comes to:
+	// made by whoever brings it, so that the one writer need not.
+	decision *Decision
+	opened   ledger.Body
 }
 
 // Outcome is what became of a signal.

@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"hash/maphash"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -49,6 +51,7 @@ func (s *Service) Ingest(ctx context.Context, signals []Signal) ([]Outcome, erro
 		if err := check(&signals[i]); err != nil {
 			return nil, err
 		}
+		s.foresee(&signals[i])
 	}
 	if s.db.InTx(ctx) {
 		r := &request{signals: signals}
@@ -114,6 +117,37 @@ func check(sig *Signal) error {
 	// Encoded here, by the many callers, and not by the one writer.
 	sig.labels, sig.annotations = jsonMap(sig.Labels), jsonMap(sig.Annotations)
 	return f.Err()
+}
+
+// foresee makes ready what opening an alert takes, unless the key was seen lately and
+// is likely to be open already.
+func (s *Service) foresee(sig *Signal) {
+	if sig.Action != Trigger || s.seen.has(sig) {
+		return
+	}
+	d := s.routes.Load().decide(sig, s.cache.of(sig.Source).Kind, s.log)
+	l := live{Alert: Alert{Source: sig.Source, Service: sig.Service, DedupKey: sig.DedupKey, Title: sig.Title, Severity: sig.Severity, Labels: sig.Labels, Link: sig.Link}}
+	if body, err := ledger.Encode(l.opened(d)); err == nil {
+		sig.decision, sig.opened = &d, body
+	}
+}
+
+// seen remembers keys that were told lately, as well as a fixed table can: a wrong
+// answer costs a little time and nothing else.
+type seen struct {
+	seed  maphash.Seed
+	slots [4096]atomic.Uint64
+}
+
+func (k *seen) slot(sig *Signal) (*atomic.Uint64, uint64) {
+	h := maphash.Comparable(k.seed, key{sig.Source, sig.DedupKey})
+	return &k.slots[h%uint64(len(k.slots))], h
+}
+
+// has tells whether the key was told lately, and remembers it.
+func (k *seen) has(sig *Signal) bool {
+	slot, h := k.slot(sig)
+	return slot.Swap(h) == h
 }
 
 // clean removes what one of the databases cannot keep as text.
@@ -302,7 +336,12 @@ func (s *Service) fold(ctx context.Context, tx *db.Tx, batch []*request) error {
 	actors := map[string]*kit.Actor{}
 	var entries []ledger.Entry
 	routes := s.routes.Load()
-	route := func(sig *Signal) Decision { return routes.decide(sig, s.cache.of(sig.Source).Kind, s.log) }
+	route := func(sig *Signal) Decision {
+		if sig.decision != nil {
+			return *sig.decision
+		}
+		return routes.decide(sig, s.cache.of(sig.Source).Kind, s.log)
+	}
 	for _, r := range batch {
 		r.out = make([]Outcome, len(r.signals))
 		for i := range r.signals {

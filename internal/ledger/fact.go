@@ -64,6 +64,22 @@ type Body interface {
 	FactType() string
 }
 
+// encoded is a body whose JSON was made before.
+type encoded struct {
+	typ string
+	raw []byte
+}
+
+// FactType implements Body.
+func (e encoded) FactType() string { return e.typ }
+
+// Encode makes the JSON of a body beforehand: where one goroutine appends what many
+// bring, each of them can do its own.
+func Encode(b Body) (Body, error) {
+	raw, err := json.Marshal(b)
+	return encoded{b.FactType(), raw}, err
+}
+
 // Entry is a fact to be appended.
 type Entry struct {
 	Subject  Subject

@@ -132,9 +132,13 @@ func prepare(actor kit.Actor, now time.Time, e *Entry, salt [16]byte) (pending, 
 	if happened.IsZero() {
 		happened = now
 	}
-	raw, err := json.Marshal(e.Body)
-	if err != nil {
-		return pending{}, kit.Internal(fmt.Errorf("fact %s: %w", e.Body.FactType(), err))
+	ready, ok := e.Body.(encoded)
+	raw := ready.raw
+	if !ok {
+		var err error
+		if raw, err = json.Marshal(e.Body); err != nil {
+			return pending{}, kit.Internal(fmt.Errorf("fact %s: %w", e.Body.FactType(), err))
+		}
 	}
 	text, err := (stored{V: max(e.V, 1), Via: actor.Via, Name: actor.Name, Ref: e.Subject.Ref}).with(raw)
 	if err != nil {
