@@ -152,7 +152,7 @@ func takenBy(all []Page, p Page) *Page {
 	for i := range all {
 		o := &all[i]
 		same := o.Incident == p.Incident && (p.Incident != "" || o.Ladder == p.Ladder) && o.Informs == p.Informs
-		if same && o.Person.ID != p.Person.ID && o.State == PageIsAcknowledged && !o.AnsweredAt.Before(p.OpenedAt) {
+		if same && o.Person.ID != p.Person.ID && o.State == PageIsAcknowledged && o.EndedReason != PageReturned && !o.AnsweredAt.Before(p.OpenedAt) {
 			return o
 		}
 	}
@@ -227,6 +227,9 @@ func (s *Service) WithdrawInforming(ctx context.Context, incident, by string) er
 func (s *Service) Over(ctx context.Context, incident, reason string) error {
 	return s.d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
 		if err := s.withdraw(ctx, ending{reason: reason}, `incident = ? AND incident <> ''`, incident); err != nil {
+			return err
+		}
+		if err := exec(ctx, tx, `UPDATE page SET reason = $1 WHERE incident = $2 AND incident <> '' AND state = 'acknowledged'`, reason, incident); err != nil {
 			return err
 		}
 		notices, err := s.noticesOf(ctx, incident)
@@ -322,7 +325,7 @@ func (s *Service) PageByToken(ctx context.Context, token string) (View, error) {
 	}
 	if by := takenBy(others, v.Page); by != nil {
 		v.TakenBy.ID, v.TakenAt = by.Person.ID, by.AnsweredAt
-	} else if v.Page.State == PageIsWithdrawn && v.Page.EndedBy != "" {
+	} else if gaveBack := func(o Page) bool { return o.Person.ID == v.Page.EndedBy && o.EndedReason == PageReturned }; v.Page.State == PageIsWithdrawn && v.Page.EndedBy != "" && !slices.ContainsFunc(others, gaveBack) {
 		v.TakenBy.ID, v.TakenAt = v.Page.EndedBy, v.Page.AnsweredAt
 	}
 	names, err := s.known(ctx, v.Page.NextPerson.ID, v.TakenBy.ID, h.person.ID)

@@ -39,16 +39,57 @@ func (s *Service) Still(ctx context.Context, pageID string, here bool) error {
 			}
 			return kit.Forbidden("page.answer", s.name(ctx, p.Person.ID))
 		}
-		if p.State != PageIsAcknowledged || p.Informs {
-			return kit.Conflict("not_holder", "notify.error.not_holder")
+		return s.still(ctx, tx, p, here)
+	})
+}
+
+func (s *Service) still(ctx context.Context, tx *db.Tx, p Page, here bool) error {
+	if p.State != PageIsAcknowledged || p.Informs {
+		return kit.Conflict("not_holder", "notify.error.not_holder")
+	}
+	if other, err := s.tookSince(ctx, p.Incident, p.Person.ID, p.AnsweredAt); err != nil || other != nil {
+		if err != nil {
+			return err
 		}
-		if other, err := s.tookSince(ctx, p.Incident, p.Person.ID, p.AnsweredAt); err != nil || other != nil {
-			if err != nil {
+		return s.taken(ctx, other.Person.ID)
+	}
+	return s.checked(ctx, tx, p.Incident, p.Person.ID, here)
+}
+
+// GiveBack is for the holder of the token of a page that they have accepted: they
+// have it no more, and the next person is paged. Twice changes nothing. It conflicts
+// when they do not have it, when somebody else took it since, and when it is over.
+func (s *Service) GiveBack(ctx context.Context, token string, via kit.Via) error {
+	return s.d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+		h, err := s.holder(ctx, token)
+		if err != nil {
+			return err
+		}
+		ctx = kit.WithActor(ctx, kit.Actor{Kind: kit.ActorPerson, ID: h.person.ID, Name: h.person.Name, Via: via, Language: h.person.Language})
+		// Two presses at the same instant meet at this lock.
+		ps, err := s.pages(ctx, `bundle = ? AND state = 'acknowledged' AND incident <> '' ORDER BY ended_at DESC, id DESC`+s.forUpdate(), h.id)
+		switch {
+		case err != nil:
+			return err
+		case h.kind != "page" || len(ps) == 0:
+			return kit.Conflict("not_holder", "notify.error.not_holder")
+		case ps[0].EndedReason == PageReturned:
+			return nil
+		case ps[0].EndedReason != "":
+			return kit.Conflict("ended", "notify.error.ended")
+		}
+		// One answer took all incidents of the bundle, so all are given back.
+		had := map[string]bool{}
+		for _, p := range ps {
+			if had[p.Incident] || p.EndedReason != "" {
+				continue
+			}
+			had[p.Incident] = true
+			if err := s.still(ctx, tx, p, false); err != nil {
 				return err
 			}
-			return s.taken(ctx, other.Person.ID)
 		}
-		return s.checked(ctx, tx, p.Incident, p.Person.ID, here)
+		return nil
 	})
 }
 
@@ -134,6 +175,14 @@ func (s *Service) checked(ctx context.Context, tx *db.Tx, incident, person strin
 				return err
 			}
 		}
+	}
+	returned := PageReturned
+	if here {
+		returned = ""
+	}
+	if err := exec(ctx, tx, `UPDATE page SET reason = $1 WHERE incident = $2 AND person = $3 AND state = 'acknowledged' AND NOT informs AND reason IN ('', $4)`,
+		returned, incident, person, PageReturned); err != nil {
+		return err
 	}
 	subject := ledger.Subject{Kind: "person", ID: person}
 	has, err := s.pages(ctx, `incident = ? AND person = ? AND state = 'acknowledged' AND NOT informs ORDER BY ended_at DESC LIMIT 1`, incident, person)

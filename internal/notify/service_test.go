@@ -257,6 +257,41 @@ func TestPageAndAnswer(t *testing.T) {
 	})
 }
 
+func TestGiveBack(t *testing.T) {
+	each(t, func(h *house) {
+		h.methods("ana")
+		h.must(h.s.OpenPages(h.ctx, incident(1)))
+		h.idle()
+		token := tokenOf(h.t, h.hook.messages()[0])
+		back := func() error { return h.s.GiveBack(context.Background(), token, kit.ViaWeb) }
+		if err := back(); kit.CodeOf(err) != kit.CodeConflict {
+			h.t.Fatalf("given back before it was taken: %v", err)
+		}
+		h.must(h.s.AnswerByToken(context.Background(), token, true, kit.ViaWeb))
+		for range 2 {
+			h.must(back())
+		}
+		v, err := h.s.PageByToken(context.Background(), token)
+		h.must(err)
+		if v.Page.State != notify.PageIsAcknowledged || v.Page.EndedReason != notify.PageReturned || v.TakenBy.ID != "" {
+			h.t.Errorf("%+v", v)
+		}
+		facts, err := ledger.New(h.d).Facts(h.ctx, ledger.Filter{Types: []string{"page.checked"}})
+		h.must(err)
+		var b notify.PageChecked
+		if len(facts) != 1 || facts[0].Decode(&b) != nil || b != (notify.PageChecked{Person: "ana", Answer: notify.AnswerNotHere}) || facts[0].Actor.ID != "ana" {
+			h.t.Fatalf("%+v", facts)
+		}
+		h.must(h.s.Over(h.ctx, "incident-1", "incident.closed"))
+		if err := back(); kit.CodeOf(err) != kit.CodeConflict {
+			h.t.Errorf("given back after the end: %v", err)
+		}
+		if err := h.s.GiveBack(context.Background(), token+"x", kit.ViaWeb); kit.CodeOf(err) != kit.CodeNotFound {
+			h.t.Errorf("wrong token: %v", err)
+		}
+	})
+}
+
 func TestAnswerEndsWhatWasPlanned(t *testing.T) {
 	each(t, func(h *house) {
 		h.methods("ana")

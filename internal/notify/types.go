@@ -113,6 +113,10 @@ const (
 	PageIsWithdrawn    = "withdrawn"
 )
 
+// PageReturned is the EndedReason of an acknowledged page whose person does not have
+// it any more. That of one whose incident is over is the type of the fact.
+const PageReturned = "returned"
+
 // View is what the holder of a token sees; Kind is page, notice, question or test.
 type View struct {
 	Kind   string

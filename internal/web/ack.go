@@ -15,6 +15,8 @@ import (
 const (
 	acceptAnswer = "accept"
 	refuseAnswer = "refuse"
+	// returnAnswer gives back what was accepted.
+	returnAnswer = "return"
 )
 
 // ackStyle is the whole style of the acknowledge page, which is one request; the
@@ -42,11 +44,17 @@ func (s *server) ackPage(q *req) error {
 
 func (s *server) ack(q *req) error {
 	token, answer := q.r.PathValue("token"), q.form("answer")
-	if answer != acceptAnswer && answer != refuseAnswer {
-		return q.showAck(notify.View{}, kit.InvalidField("answer", "error.bad_value"))
+	var err error
+	switch answer {
+	case acceptAnswer, refuseAnswer:
+		err = s.Notify.AnswerByToken(q.ctx, token, answer == acceptAnswer, kit.ViaWeb)
+	case returnAnswer:
+		err = s.Notify.GiveBack(q.ctx, token, kit.ViaWeb)
+	default:
+		err = kit.InvalidField("answer", "error.bad_value")
 	}
 	// A conflict is no failure: the page itself says who has it, or that it ended.
-	if err := s.Notify.AnswerByToken(q.ctx, token, answer == acceptAnswer, kit.ViaWeb); err != nil && kit.CodeOf(err) != kit.CodeConflict {
+	if err != nil && kit.CodeOf(err) != kit.CodeConflict {
 		return q.showAck(notify.View{}, err)
 	}
 	return q.redirect("/a/" + token)
@@ -77,7 +85,7 @@ func (q *req) showAck(v notify.View, failed error) error {
 // taken tells who has the incident already: the holder of the page, another
 // person, or nobody.
 func taken(v notify.View) (mine, other bool) {
-	mine = v.Page.State == notify.PageIsAcknowledged
+	mine = v.Page.State == notify.PageIsAcknowledged && v.Page.EndedReason == "" && (v.Page.Informs || !v.TakenAt.After(v.Page.AnsweredAt))
 	return mine, !mine && v.TakenBy.ID != ""
 }
 

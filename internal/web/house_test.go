@@ -114,6 +114,8 @@ type pager struct {
 	open    []notify.Page
 	methods []notify.Method
 	answers []bool
+	// returned counts how often the page was given back.
+	returned int
 	retried string
 }
 
@@ -139,6 +141,15 @@ func (p *pager) AnswerByToken(_ context.Context, token string, accept bool, _ ki
 	}
 	p.answers = append(p.answers, accept)
 	p.view.Page.State = notify.PageIsAcknowledged
+	return nil
+}
+
+func (p *pager) GiveBack(_ context.Context, token string, _ kit.Via) error {
+	if token != "good" {
+		return kit.NotFound("page", "")
+	}
+	p.returned++
+	p.view.Page.EndedReason = notify.PageReturned
 	return nil
 }
 

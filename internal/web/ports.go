@@ -14,6 +14,7 @@ type Notify interface {
 	Answer(ctx context.Context, page string, accept bool) error
 	PageByToken(ctx context.Context, token string) (notify.View, error)
 	AnswerByToken(ctx context.Context, token string, accept bool, via kit.Via) error
+	GiveBack(ctx context.Context, token string, via kit.Via) error
 	Questions(ctx context.Context, person string) ([]notify.NoticeView, error)
 	AnswerQuestion(ctx context.Context, question string, here bool) error
 	Deliveries(ctx context.Context, incident string) ([]notify.Delivery, error)

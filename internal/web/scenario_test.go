@@ -2,12 +2,14 @@ package web_test
 
 import (
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"tocsin/internal/kit"
 	"tocsin/internal/ledger"
 	"tocsin/internal/notify"
 )
@@ -247,4 +249,77 @@ func TestNowTellsOfMethodsNotTested(t *testing.T) {
 	if strings.Contains(h.get("/"), "has not been tested for long") {
 		t.Error("a method that was tested")
 	}
+}
+
+// TestEveryStateOfTheAcknowledgePage reads the page as a mail scanner does: one
+// request, no script, nothing acted.
+func TestEveryStateOfTheAcknowledgePage(t *testing.T) {
+	h := open(t)
+	now := h.clock.Now()
+	page := notify.Page{
+		Incident: "i", Ref: "INC-42", Title: strings.Repeat("very long title ", 60), Severity: "sev1", ServiceName: kit.Both("Payments"), State: notify.PageIsOpen,
+		Since: now.Add(-time.Hour), AnsweredAt: now.Add(-9 * time.Minute), NextPerson: notify.Named{ID: "paul", Name: "Paul Martin"}, NextAt: now.Add(time.Minute),
+	}
+	lina := notify.Named{ID: "lina", Name: "Lina"}
+	for name, s := range map[string]struct {
+		change func(v *notify.View)
+		en, fr []string
+		// gives are the answers that the page offers.
+		gives []string
+	}{
+		"open": {func(*notify.View) {}, []string{"Paul Martin"}, []string{"Paul Martin"}, []string{"accept", "refuse"}},
+		"mine": {func(v *notify.View) { v.Page.State = notify.PageIsAcknowledged }, []string{"You have it since 09:51.", "Paul Martin will not be called.", "Give it back"}, []string{"Vous l’avez depuis 09:51.", "Rendre la main"}, []string{"return"}},
+		"returned": {func(v *notify.View) {
+			v.Page.State, v.Page.EndedReason = notify.PageIsAcknowledged, notify.PageReturned
+		}, []string{"You gave it back."}, []string{"Vous avez rendu la main."}, nil},
+		"taken": {func(v *notify.View) {
+			v.TakenBy, v.TakenAt, v.Page.State = lina, now.Add(-time.Minute), notify.PageIsWithdrawn
+		}, []string{"Lina has had it since 09:59.", "/incidents/INC-42/join"}, []string{"Lina l’a depuis 09:59.", "Rejoindre"}, nil},
+		"taken since": {func(v *notify.View) {
+			v.TakenBy, v.TakenAt, v.Page.State = lina, now.Add(-time.Minute), notify.PageIsAcknowledged
+		}, []string{"Lina has had it since 09:59."}, []string{"Lina l’a depuis 09:59."}, nil},
+		"refused": {func(v *notify.View) { v.Page.State = notify.PageIsRefused }, []string{"The next person is paged."}, []string{"La personne suivante"}, nil},
+		"closed":  {func(v *notify.View) { v.Page.State, v.Page.EndedReason = notify.PageIsAcknowledged, "incident.closed" }, []string{"This page has ended."}, []string{"Cet appel est terminé."}, nil},
+	} {
+		for lang, words := range map[string][]string{"en": s.en, "fr": s.fr} {
+			h.notify.view = notify.View{Kind: "page", Person: notify.Person{ID: "ana", Name: "Ana Lopez", Language: lang, Timezone: "Europe/Paris"}, Pages: 1, Page: page}
+			s.change(&h.notify.view)
+			before := h.notify.view
+			res, body := h.do("GET", "/a/good", nil)
+			if res.StatusCode != 200 || len(body) > 10<<10 {
+				t.Errorf("%s %s: %d, %d bytes", name, lang, res.StatusCode, len(body))
+			}
+			contains(t, body, append(words, `lang="`+lang+`"`, "INC-42")...)
+			for _, no := range []string{"<script", "<link", "src=", `style="`} {
+				if strings.Contains(body, no) {
+					t.Errorf("%s: the page contains %s", name, no)
+				}
+			}
+			var gives []string
+			for _, m := range regexp.MustCompile(`name="answer" value="(\w+)"`).FindAllStringSubmatch(body, -1) {
+				gives = append(gives, m[1])
+			}
+			if !slices.Equal(gives, s.gives) {
+				t.Errorf("%s: offers %q, not %q", name, gives, s.gives)
+			}
+			if len(h.notify.answers) != 0 || h.notify.returned != 0 || h.notify.view.Page.State != before.Page.State {
+				t.Fatalf("%s: reading has answered", name)
+			}
+		}
+	}
+	h.notify.view.Page.State, h.notify.view.Page.EndedReason = notify.PageIsAcknowledged, ""
+	if to := h.post("/a/good", "answer", "return"); to != "/a/good" || h.notify.returned != 1 {
+		t.Errorf("to %s, given back %d times", to, h.notify.returned)
+	}
+}
+
+func TestJoin(t *testing.T) {
+	h := open(t)
+	h.signIn()
+	at := h.post("/incidents/new", "title", "Payments fail")
+	contains(t, h.get(at+"/join"), "Join INC-1", "I am joining.")
+	scenario{
+		name: "join", path: at + "/do/note", form: []string{"text", "I look at the database."},
+		to: at, facts: []string{"incident.noted"}, shows: []string{"I look at the database."},
+	}.run(t, h)
 }

@@ -190,6 +190,27 @@ func TestStillOnIt(t *testing.T) {
 	})
 }
 
+// TestGivenBack is a holder who presses "Give it back" on their page: the escalation
+// goes on with its next step, whatever the severity.
+func TestGivenBack(t *testing.T) {
+	eachTimed(t, func(t *testing.T, h timed) {
+		id := h.declare("sev3")
+		link := h.message("ana", isPage).Data.AckURL
+		h.press(link, "accept")
+		h.eventually("taken", func() bool { return count(h.types(id), "ladder.answered") == 1 })
+		for range 2 {
+			if body := h.press(link, "return"); !strings.Contains(body, "You gave it back.") {
+				t.Errorf("after giving back: %s", body)
+			}
+		}
+		h.eventually("resumed", func() bool { return count(h.types(id), "ladder.resumed") == 1 })
+		h.message("paul", isPage)
+		if n := count(h.types(id), "page.checked"); n != 1 {
+			t.Errorf("given back %d times", n)
+		}
+	})
+}
+
 // TestManagementNotSeen pages management, the first in succession and then the next,
 // when nobody has seen its notice.
 func TestManagementNotSeen(t *testing.T) {
