@@ -678,7 +678,7 @@ func incidentTable(rows []IncidentRow) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = or(strings.Join(r.Services, ", ")).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = or(strings.Join(r.ServiceNames, ", ")).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

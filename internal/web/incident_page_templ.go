@@ -1703,7 +1703,7 @@ func panels(in Incident) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = or(strings.Join(in.Services, ", ")).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = or(strings.Join(in.ServiceNames, ", ")).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -36,8 +36,29 @@ func who(names map[string]string, id string) Person {
 	return Person{ID: id, Name: id}
 }
 
-func incidentRow(names map[string]string, i *incident.Incident) IncidentRow {
+// serviceNames gives the services that the reader may know of by their names.
+func (s *Deps) serviceNames(ctx context.Context, lang string) (map[string]string, error) {
+	out := map[string]string{}
+	if s.Service == nil {
+		return out, nil
+	}
+	list, err := s.Service.Services(ctx)
+	if err != nil && kit.CodeOf(err) != kit.CodeForbidden {
+		return nil, err
+	}
+	for _, d := range list {
+		out[d.ID] = d.Title(lang)
+	}
+	return out, nil
+}
+
+func incidentRow(names, services map[string]string, i *incident.Incident) IncidentRow {
+	called := make([]string, len(i.Services))
+	for n, id := range i.Services {
+		called[n] = firstOf(services[id], id)
+	}
 	return IncidentRow{
+		ServiceNames: called,
 		Ref: i.Ref(), Title: i.Title, Severity: string(i.Severity), Phase: string(i.Phase), Status: string(i.Status),
 		Commander: who(names, i.Roles[kit.RoleCommander]), Services: i.Services, Declared: i.DeclaredAt, Closed: i.ClosedAt,
 		Recovered: i.RecoveredAt, Exercise: i.Exercise, Confidential: i.Confidential, Answered: !i.AcknowledgedAt.IsZero(),
@@ -52,9 +73,13 @@ func (s incidents) rows(ctx context.Context, list []*incident.Incident) ([]Incid
 	if err != nil {
 		return nil, err
 	}
+	services, err := s.serviceNames(ctx, of(ctx).lang)
+	if err != nil {
+		return nil, err
+	}
 	out := make([]IncidentRow, len(list))
 	for n, i := range list {
-		out[n] = incidentRow(names, i)
+		out[n] = incidentRow(names, services, i)
 	}
 	return out, nil
 }
@@ -92,8 +117,12 @@ func (s incidents) Get(ctx context.Context, ref string) (Incident, error) {
 	if err != nil {
 		return Incident{}, err
 	}
+	services, err := s.serviceNames(ctx, of(ctx).lang)
+	if err != nil {
+		return Incident{}, err
+	}
 	out := Incident{
-		IncidentRow: incidentRow(names, i), ID: i.ID, Summary: i.Summary,
+		IncidentRow: incidentRow(names, services, i), ID: i.ID, Summary: i.Summary,
 		Occurred: i.OccurredAt, Acknowledged: i.AcknowledgedAt, Contained: i.ContainedAt, Restored: i.RestoredAt,
 		Detected: i.DetectedAt, Eradicated: i.EradicatedAt, Assessed: i.AssessedAt, Kind: string(i.Kind),
 	}

@@ -44,7 +44,7 @@ func silence(ctx context.Context, lines []Line, i int) time.Duration {
 }
 
 func kindOptions(ctx context.Context) []option {
-	out := []option{{"", t(ctx, "web.timeline.all")}}
+	out := []option{{"", t(ctx, "web.timeline.kinds")}}
 	for _, k := range timeline.Kinds {
 		out = append(out, option{string(k), timeline.KindName(of(ctx).lang, k)})
 	}

@@ -114,15 +114,9 @@ func (s *server) namer(ctx context.Context, lang string) (timeline.Names, error)
 	if err != nil {
 		return nil, err
 	}
-	services := map[string]string{}
-	if s.Service != nil {
-		list, err := s.Service.Services(ctx)
-		if err != nil && kit.CodeOf(err) != kit.CodeForbidden {
-			return nil, err
-		}
-		for _, d := range list {
-			services[d.ID] = d.Title(lang)
-		}
+	services, err := s.serviceNames(ctx, lang)
+	if err != nil {
+		return nil, err
 	}
 	return func(kind, id string) string {
 		switch kind {

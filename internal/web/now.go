@@ -130,7 +130,7 @@ func (s *server) waiting(q *req, b *board) error {
 			b.handovers = append(b.handovers, offered{h, who(names, h.From).Name, i.Ref(), i.Title})
 		}
 	}
-	if may(context.WithValue(q.ctx, reqKey{}, q), "review.approve") {
+	if may(q.ctx, "review.approve") {
 		if b.approvals, err = s.Incident.Reviews(q.ctx, incident.ReviewInReview); err != nil {
 			return err
 		}
@@ -198,7 +198,7 @@ func (s *server) drift(q *req, b *board) error {
 	}
 	for _, m := range mine {
 		if m.Stale {
-			b.drift = append(b.drift, warning{key: "stale", name: methodWord(context.WithValue(q.ctx, reqKey{}, q), m.Kind), href: "/on-call/me"})
+			b.drift = append(b.drift, warning{key: "stale", name: methodWord(q.ctx, m.Kind), href: "/on-call/me"})
 			break
 		}
 	}

@@ -111,7 +111,7 @@ func (s *server) request(w http.ResponseWriter, r *http.Request) *req {
 	_, _ = rand.Read(id)
 	q := &req{s: s, w: w, r: r, id: hex.EncodeToString(id), now: s.Clock.Now(), zone: time.UTC, status: http.StatusOK}
 	w.Header().Set("X-Request-Id", q.id)
-	q.ctx = r.Context()
+	q.ctx = context.WithValue(r.Context(), reqKey{}, q)
 	if q.lang = q.cookie(langCookie); q.lang != "fr" && q.lang != "en" {
 		q.lang = i18n.Match(r.Header.Get("Accept-Language"))
 	}
@@ -255,7 +255,7 @@ func (q *req) show(section, title string, body templ.Component) error {
 
 func (q *req) render(c templ.Component) error {
 	var b bytes.Buffer
-	if err := c.Render(context.WithValue(q.ctx, reqKey{}, q), &b); err != nil {
+	if err := c.Render(q.ctx, &b); err != nil {
 		return kit.Internal(err)
 	}
 	if q.flash != "" {

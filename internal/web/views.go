@@ -15,9 +15,11 @@ type IncidentRow struct {
 	Ref, Title, Severity, Phase, Status string
 	Commander                           Person
 	Services                            []string
-	Declared, Closed, Recovered         time.Time
-	Exercise, Confidential              bool
-	Answered                            bool
+	// ServiceNames are the services as people call them.
+	ServiceNames                []string
+	Declared, Closed, Recovered time.Time
+	Exercise, Confidential      bool
+	Answered                    bool
 }
 
 // IncidentFilter narrows the list; empty fields do not.

@@ -100,18 +100,27 @@ func open(t *testing.T) *house {
 	return h
 }
 
-// furnished is a company in a bad week: an open SEV1 with a long title, two further
-// open incidents, closed ones with approved reviews, an alert and a failed delivery.
-func furnished(t *testing.T) *house {
+// staffed is a company without incidents, whose camille and ana can sign in.
+func staffed(t *testing.T) *house {
 	t.Helper()
 	h := open(t)
 	ctx := app.AsSystem(t.Context())
 	_, err := h.app.Apply(ctx, fmt.Appendf(nil, company, h.pages.URL, longName), false, false)
 	h.ok(err)
 	h.ok(h.app.Identity.SetPassword(ctx, "camille", password))
+	h.ok(h.app.Identity.SetPassword(ctx, "ana", password))
+	return h
+}
+
+// furnished is a company in a bad week: an open SEV1 with a long title, two further
+// open incidents, closed ones with approved reviews, an alert and a failed delivery.
+func furnished(t *testing.T) *house {
+	t.Helper()
+	h := staffed(t)
+	ctx := app.AsSystem(t.Context())
 	h.closed("Reçus envoyés avec deux heures de retard")
 	h.closed("Merchant API answers 503")
-	_, err = h.app.Incident.Declare(h.as("camille", kit.AccessAdmin), incident.Declaration{Title: "Base de données lente", Impact: incident.ImpactDegraded, Services: []string{"database"}})
+	_, err := h.app.Incident.Declare(h.as("camille", kit.AccessAdmin), incident.Declaration{Title: "Base de données lente", Impact: incident.ImpactDegraded, Services: []string{"database"}})
 	h.ok(err)
 	_, err = h.app.Incident.Declare(h.as("ana", kit.AccessManager), incident.Declaration{Title: "Login page slow", Impact: incident.ImpactDegraded, Severity: incident.Sev3})
 	h.ok(err)

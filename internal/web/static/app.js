@@ -193,6 +193,9 @@
     const a = $("#result"), b = page.getElementById("result");
     if (a && b) a.innerHTML = b.innerHTML;
   });
+  // Tabs that do not fit show the one that is open.
+  const tab = $(".tabs [aria-current]");
+  if (tab) tab.parentNode.scrollLeft = tab.offsetLeft - tab.parentNode.offsetLeft - 48;
   restore();
   const summary = $("#problems"); if (summary) summary.focus();
   stream();
