@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
 	"net/url"
@@ -318,15 +319,18 @@ func TestColours(t *testing.T) {
 	}
 	light, rest, _ := bytes.Cut(raw, []byte("@media"))
 	dark, forced, _ := bytes.Cut(rest, []byte(`[data-theme="dark"]`))
+	themes := map[string]map[string]string{}
+	written := pairs(t)
 	for name, block := range map[string][]byte{"light": light, "dark": dark, "forced dark": forced} {
 		v := map[string]string{}
+		themes[name] = v
 		for _, m := range regexp.MustCompile(`--([a-z0-9-]+):\s*(#[0-9A-Fa-f]{6})`).FindAllSubmatch(block, -1) {
 			v[string(m[1])] = string(m[2])
 		}
 		if len(v) < 40 {
 			t.Fatalf("%s: %d tokens", name, len(v))
 		}
-		for _, p := range [][2]string{
+		for _, p := range append(written, [][2]string{
 			{"text", "bg"},
 			{"text", "surface-1"},
 			{"text", "surface-2"},
@@ -335,6 +339,7 @@ func TestColours(t *testing.T) {
 			{"text-muted", "surface-2"},
 			{"link", "bg"},
 			{"link", "surface-1"},
+			{"link", "surface-2"},
 			{"on-primary", "primary"},
 			{"on-danger", "danger"},
 			{"ok", "ok-bg"},
@@ -351,7 +356,7 @@ func TestColours(t *testing.T) {
 			{"sev3", "sev3-bg"},
 			{"sev4", "sev4-bg"},
 			{"sev0", "sev0-bg"},
-		} {
+		}...) {
 			if c := contrast(v[p[0]], v[p[1]]); c < 4.5 {
 				t.Errorf("%s: %s on %s %.2f", name, p[0], p[1], c)
 			}
@@ -359,22 +364,45 @@ func TestColours(t *testing.T) {
 		for _, p := range [][2]string{
 			{"control", "bg"},
 			{"control", "surface-1"},
+			{"control", "surface-2"},
 			{"focus", "bg"},
+			{"focus", "surface-1"},
 			{"focus", "surface-2"},
 			{"phase-1", "bg"},
 			{"phase-2", "bg"},
 			{"phase-3", "bg"},
 			{"phase-4", "bg"},
 			{"phase-5", "bg"},
+			{"sev1-bg", "bg"},
 			{"sev2-edge", "bg"},
 			{"sev3-edge", "bg"},
 			{"sev4-edge", "bg"},
 			{"sev0-edge", "bg"},
+			{"primary", "bg"},
+			{"danger", "bg"},
+			{"primary", "surface-1"},
+			{"ok", "bg"},
+			{"warn", "bg"},
+			{"info", "bg"},
+			{"bar-operational", "bg"},
+			{"bar-degraded", "bg"},
+			{"bar-partial", "bg"},
+			{"bar-major", "bg"},
+			{"bar-maintenance", "bg"},
+			{"bar-nodata", "bg"},
+			{"chart-1", "bg"},
+			{"chart-2", "bg"},
+			{"chart-3", "bg"},
+			{"chart-4", "bg"},
+			{"chart-neutral", "bg"},
 		} {
 			if c := contrast(v[p[0]], v[p[1]]); c < 3 {
 				t.Errorf("%s: %s beside %s %.2f", name, p[0], p[1], c)
 			}
 		}
+	}
+	if !maps.Equal(themes["dark"], themes["forced dark"]) {
+		t.Error("the dark theme that a person chooses is not that of the system")
 	}
 	files, _ := filepath.Glob("static/*.css")
 	pages, _ := filepath.Glob("*.templ")
@@ -391,6 +419,29 @@ func TestColours(t *testing.T) {
 			t.Errorf("%s: raw colour %s", f, m)
 		}
 	}
+}
+
+// pairs are the colour and the ground of each rule that sets both.
+func pairs(t *testing.T) [][2]string {
+	t.Helper()
+	var out [][2]string
+	for _, name := range []string{"static/app.css", "static/ack.css"} {
+		raw, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, rule := range regexp.MustCompile(`\{[^{}]*\}`).FindAll(raw, -1) {
+			text := regexp.MustCompile(`[{;\s]color:\s*var\(--([a-z0-9-]+)\)`).FindSubmatch(rule)
+			ground := regexp.MustCompile(`background(?:-color)?:\s*var\(--([a-z0-9-]+)\)`).FindSubmatch(rule)
+			if text != nil && ground != nil {
+				out = append(out, [2]string{string(text[1]), string(ground[1])})
+			}
+		}
+	}
+	if len(out) < 15 {
+		t.Fatalf("%d pairs in the style sheets", len(out))
+	}
+	return out
 }
 
 func contrast(a, b string) float64 {

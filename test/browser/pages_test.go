@@ -137,6 +137,12 @@ const atEachWidth = `(() => {
   return bad;
 })()`
 
+// longer makes each word of the page longer by a third, as another language would.
+const longer = `(() => {
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walk.nextNode()) if (!walk.currentNode.parentNode.closest("script, style, code, textarea")) walk.currentNode.data = walk.currentNode.data.replace(/\p{L}+/gu, w => w + w.slice(0, Math.ceil(w.length * .3)));
+})()`
+
 const runAxe = `axe.run(document, {runOnly: ["wcag2a","wcag2aa","wcag21a","wcag21aa","wcag22aa","best-practice"], resultTypes: ["violations"], preload: false})
   .then(r => r.violations.map(v => v.impact + " " + v.id + ": " + v.nodes.slice(0, 3).map(n => n.target.join(" ") + " " + (n.any[0] ? n.any[0].message.slice(0, 110) : "")).join(" | ")))`
 
@@ -206,6 +212,12 @@ func (b *tab) look(p page, lang, script string) {
 			b.picture(p.path, lang, theme, width)
 		}
 	}
+	if lang == "en" {
+		b.size(390, 900)
+		b.run(chromedp.Evaluate(longer, nil))
+		say("390 in longer words", eval[[]string](b, atEachWidth))
+		b.picture(p.path, lang, "longer", 390)
+	}
 	for _, x := range b.told() {
 		if !notFound.MatchString(x) || !strings.Contains(p.path, "999") && !strings.Contains(p.path, "unknown") {
 			say("console", []string{x})
@@ -226,13 +238,21 @@ func (b *tab) picture(path, lang, theme string, width int64) {
 		b.run(chromedp.FullScreenshot(&png, 100))
 		b.size(width, 900)
 	}
-	name := strings.Trim(regexp.MustCompile(`[^A-Za-z0-9-]+`).ReplaceAllString(path, "_"), "_")
-	if len(name) > 60 {
-		name = name[:8]
-	}
-	if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%s.%s.%s.%d.png", name, lang, theme, width)), png, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%s.%s.%s.%d.png", fileName(path), lang, theme, width)), png, 0o600); err != nil {
 		b.Fatal(err)
 	}
+}
+
+// fileName is a path as the name of a file; that of Now is "now".
+func fileName(path string) string {
+	name := strings.Trim(regexp.MustCompile(`[^A-Za-z0-9-]+`).ReplaceAllString(path, "_"), "_")
+	switch {
+	case name == "":
+		return "now"
+	case len(name) > 60:
+		return name[:8]
+	}
+	return name
 }
 
 // TestWeight holds what a first visit loads to the budget.
