@@ -2,6 +2,7 @@ package incident
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,6 +27,51 @@ type Filter struct {
 	From, To  time.Time
 	Exercises bool // with the practices
 	Personal  bool // touches personal data
+	// Sort is declared, severity (the gravest first) or phase; a minus before it turns
+	// the order round. Empty is -declared.
+	Sort string
+}
+
+// ranked orders incidents by a column of words.
+type ranked struct {
+	column string
+	words  []string
+	of     func(*row) string
+}
+
+// Not assessed counts as just below sev2.
+var sortBy = map[string]ranked{
+	"severity": {"i.severity", []string{"sev1", "sev2", "", "sev3", "sev4"}, func(r *row) string { return string(r.Severity) }},
+	"phase":    {"i.phase", []string{"detection", "assessment", "containment", "recovery", "review"}, func(r *row) string { return string(r.Phase) }},
+}
+
+func (o ranked) sql() string {
+	out := "CASE " + o.column
+	for n, w := range o.words {
+		out += " WHEN '" + w + "' THEN " + strconv.Itoa(n)
+	}
+	return out + " ELSE " + strconv.Itoa(len(o.words)) + " END"
+}
+
+func (o ranked) rank(r *row) int {
+	if n := slices.Index(o.words, o.of(r)); n >= 0 {
+		return n
+	}
+	return len(o.words)
+}
+
+// order gives the expression of an order, whether it falls, and where an incident
+// stands in it.
+func (f Filter) order() (by string, falls bool, at func(*row) int64, err error) {
+	name, falls := strings.CutPrefix(f.Sort, "-")
+	if f.Sort == "" || name == "declared" {
+		return "i.number", falls || f.Sort == "", func(r *row) int64 { return r.Number }, nil
+	}
+	o, ok := sortBy[name]
+	if !ok {
+		return "", false, nil, kit.InvalidField("sort", "error.bad_value")
+	}
+	return o.sql(), falls, func(r *row) int64 { return int64(o.rank(r)) }, nil
 }
 
 func (f Filter) apply(ctx context.Context, q *bun.SelectQuery) *bun.SelectQuery {
@@ -74,33 +120,44 @@ func escape(s string) string {
 	return strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(s)
 }
 
-// List gives incidents, the newest first.
+// List gives incidents in the order of the filter; those that are alike in it, the
+// newest first.
 func (s *Service) List(ctx context.Context, f Filter, p kit.Page) (kit.List[*Incident], error) {
 	var out kit.List[*Incident]
 	if err := s.rights.Require(ctx, "incident.see"); err != nil {
 		return out, err
 	}
+	by, falls, at, err := f.order()
+	if err != nil {
+		return out, err
+	}
+	way, after := "", ">"
+	if falls {
+		way, after = " DESC", "<"
+	}
 	var rows []row
-	q := f.apply(ctx, s.d.Read(ctx).NewSelect().Model(&rows)).OrderExpr("i.number DESC").Limit(int64(p.Size() + 1))
+	q := f.apply(ctx, s.d.Read(ctx).NewSelect().Model(&rows)).
+		OrderExpr(by + way).OrderExpr("i.number DESC").Limit(int64(p.Size() + 1))
 	if p.Cursor != "" {
-		parts, err := kit.ParseCursor(p.Cursor, 1)
+		parts, err := kit.ParseCursor(p.Cursor, 2)
 		if err != nil {
 			return out, err
 		}
-		n, err := strconv.ParseInt(parts[0], 10, 64)
-		if err != nil {
+		rank, bad := strconv.ParseInt(parts[0], 10, 64)
+		n, worse := strconv.ParseInt(parts[1], 10, 64)
+		if bad != nil || worse != nil {
 			return out, kit.Invalid("error.bad_cursor")
 		}
-		q = q.Where("i.number < ?", n)
+		q = q.Where("("+by+" "+after+" ? OR "+by+" = ? AND i.number < ?)", rank, rank, n)
 	}
 	if err := q.Scan(ctx); err != nil {
 		return out, db.MapError(err)
 	}
 	if len(rows) > p.Size() {
 		rows = rows[:p.Size()]
-		out.Next = kit.Cursor(strconv.FormatInt(rows[len(rows)-1].Number, 10))
+		last := &rows[len(rows)-1]
+		out.Next = kit.Cursor(strconv.FormatInt(at(last), 10), strconv.FormatInt(last.Number, 10))
 	}
-	var err error
 	if out.Items, err = s.incidents(ctx, rows); err != nil {
 		return out, err
 	}
@@ -217,6 +274,21 @@ func (s *Service) Reviews(ctx context.Context, state string) ([]ReviewItem, erro
 		out = append(out, ReviewItem{Review: r, Incident: by[r.Incident]})
 	}
 	return out, nil
+}
+
+// ReviewStates gives the state of the newest review of each incident that has one. It
+// asks for no right: for those who were shown the incidents.
+func (s *Service) ReviewStates(ctx context.Context, incidents []string) (map[string]string, error) {
+	out := make(map[string]string, len(incidents))
+	if len(incidents) == 0 {
+		return out, nil
+	}
+	var rows []reviewRow
+	err := s.d.Read(ctx).NewSelect().Model(&rows).Column("rv.incident", "rv.state").Where("rv.incident IN (?)", bun.List(incidents)).OrderExpr("rv.version").Scan(ctx)
+	for _, r := range rows {
+		out[r.Incident] = r.State
+	}
+	return out, db.MapError(err)
 }
 
 func (s *Service) byID(ctx context.Context, ids []string) (map[string]*Incident, error) {

@@ -116,7 +116,7 @@ type pager struct {
 	answers []bool
 	// returned counts how often the page was given back.
 	returned int
-	retried string
+	retried  string
 }
 
 func (p *pager) Pages(context.Context, notify.Filter) (kit.List[notify.Page], error) {

@@ -77,18 +77,27 @@ func (s incidents) rows(ctx context.Context, list []*incident.Incident) ([]Incid
 	if err != nil {
 		return nil, err
 	}
+	ids := make([]string, len(list))
+	for n, i := range list {
+		ids[n] = i.ID
+	}
+	reviews, err := s.Incident.ReviewStates(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
 	out := make([]IncidentRow, len(list))
 	for n, i := range list {
 		out[n] = incidentRow(names, services, i)
+		out[n].Review = reviews[i.ID]
 	}
 	return out, nil
 }
 
-// List gives incidents, the newest first, exercises included.
+// List gives incidents, exercises included.
 func (s incidents) List(ctx context.Context, f IncidentFilter, p kit.Page) (kit.List[IncidentRow], error) {
 	l, err := s.Incident.List(ctx, incident.Filter{
 		Status: incident.Status(f.Status), Active: f.Active, Phase: incident.Phase(f.Phase), Severity: f.Severity, Service: f.Service,
-		Kind: incident.Kind(f.Kind), Query: f.Q, From: f.From, To: f.To, Exercises: true, Personal: f.PersonalData,
+		Kind: incident.Kind(f.Kind), Query: f.Q, From: f.From, To: f.To, Exercises: true, Personal: f.PersonalData, Sort: f.Sort,
 	}, p)
 	out := kit.List[IncidentRow]{Next: l.Next, Total: l.Total, TotalIsMinimum: l.TotalIsMinimum}
 	if err != nil {

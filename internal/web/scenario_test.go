@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"html"
 	"net/url"
 	"regexp"
 	"slices"
@@ -322,4 +323,49 @@ func TestJoin(t *testing.T) {
 		name: "join", path: at + "/do/note", form: []string{"text", "I look at the database."},
 		to: at, facts: []string{"incident.noted"}, shows: []string{"I look at the database."},
 	}.run(t, h)
+}
+
+func TestIncidentListOrderAndPages(t *testing.T) {
+	h := open(t)
+	h.signIn()
+	for n := range 30 {
+		h.post("/incidents/new", "title", "Number "+strconv.Itoa(n), "impact", []string{"unknown", "outage", "none"}[n%3])
+	}
+	refs := func(body string) []string {
+		var out []string
+		for _, m := range regexp.MustCompile(`<th scope="row"><a href="/incidents/(INC-\d+)"`).FindAllStringSubmatch(body, -1) {
+			out = append(out, m[1])
+		}
+		return out
+	}
+	for order, first := range map[string]string{"": "INC-30", "-declared": "INC-30", "declared": "INC-1", "severity": "INC-29", "-severity": "INC-30", "phase": "INC-30"} {
+		body := h.get("/incidents?sort=" + order)
+		contains(t, body, "Incidents 1–25 of 30")
+		seen := refs(body)
+		next := regexp.MustCompile(`href="([^"]*)" rel="next"`).FindStringSubmatch(body)
+		if len(seen) != 25 || seen[0] != first || next == nil {
+			t.Fatalf("%s: %q", order, seen)
+		}
+		body = h.get(html.UnescapeString(next[1]))
+		contains(t, body, "Incidents 26–30 of 30", `rel="first"`)
+		seen = append(seen, refs(body)...)
+		slices.Sort(seen)
+		if n := len(slices.Compact(seen)); n != 30 {
+			t.Errorf("%s: %d incidents on two pages", order, n)
+		}
+	}
+	contains(t, h.get("/incidents?sort=severity"), `aria-sort="ascending"`, `sort=-severity`)
+	if n := len(refs(h.get("/incidents?size=100"))); n != 30 {
+		t.Errorf("%d incidents on a page of 100", n)
+	}
+	if res, _ := h.do("GET", "/incidents?sort=title", nil); res.StatusCode != 422 {
+		t.Errorf("an order that is not there: %d", res.StatusCode)
+	}
+	h.post("/incidents/INC-2/phase", "phase", "review", "reason", "over at once")
+	contains(t, h.get("/incidents?phase=review"), `href="/incidents/INC-2/review"`)
+	body := h.get("/incidents?phase=review&format=csv")
+	if !strings.HasPrefix(body, "\ufeffref,") || strings.Count(body, "\n") != 2 || !strings.Contains(body, "2026-11-23T09:00:00Z,,draft") {
+		t.Errorf("%q", body)
+	}
+	contains(t, h.get("/incidents?phase=review&format=json"), `"declared_at": "2026-11-23T09:00:00Z"`, `"review": "draft"`)
 }

@@ -20,6 +20,8 @@ type IncidentRow struct {
 	Declared, Closed, Recovered time.Time
 	Exercise, Confidential      bool
 	Answered                    bool
+	// Review is the state of its review; empty before there is one.
+	Review string
 }
 
 // IncidentFilter narrows the list; empty fields do not.
@@ -27,7 +29,9 @@ type IncidentFilter struct {
 	Status, Severity, Phase, Service, Kind, Q string
 	// Active leaves out those in review.
 	PersonalData, Active bool
-	From, To             time.Time
+	// Sort is an order of incident.Filter.
+	Sort     string
+	From, To time.Time
 }
 
 // Line is one line of a timeline, already in the reader's language.
