@@ -69,8 +69,13 @@ func OpenFile(ctx context.Context, path string) (*DB, error) {
 	return d, nil
 }
 
+// seeded are the tables that the migrations themselves put rows into. Nobody changes
+// those without a fact, so that the ledger tells of it.
+var seeded = []string{"ledger_head", "source", "alert_routes"}
+
 // CopyInto copies every table of one database into another one, which must be
-// migrated and empty, in one transaction on each side.
+// migrated and empty, in one transaction on each side. It refuses a target that
+// holds a row in any table, with kit.CodeConflict.
 func CopyInto(ctx context.Context, from, to *DB) error {
 	tables, err := from.tables(ctx)
 	if err != nil {
@@ -85,15 +90,15 @@ func CopyInto(ctx context.Context, from, to *DB) error {
 			return kit.Internal(fmt.Errorf("the target has no table %s: both must have the schema of this program", t))
 		}
 	}
-	for _, t := range []string{"fact", "person"} {
-		if !slices.Contains(there, t) {
+	for _, t := range there {
+		if slices.Contains(seeded, t) {
 			continue
 		}
-		var n int
-		if err := to.read.QueryRowContext(ctx, `SELECT count(*) FROM `+t).Scan(&n); err != nil {
+		var full bool
+		if err := to.read.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM `+quote(t)+`)`).Scan(&full); err != nil {
 			return MapError(err)
 		}
-		if n > 0 {
+		if full {
 			return kit.Conflict("not_empty", "error.database_not_empty")
 		}
 	}
@@ -149,13 +154,8 @@ func (d *DB) tables(ctx context.Context) ([]string, error) {
 }
 
 func copyTable(ctx context.Context, from *sql.Tx, to *Tx, table string) error {
-	// Only what the migrations themselves have put there gives way.
-	var seeded bool
-	if err := to.Tx.Tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM `+quote(table)+`)`).Scan(&seeded); err != nil {
-		return err
-	}
-	if seeded {
-		if _, err := to.ExecContext(ctx, `DELETE FROM `+quote(table)); err != nil {
+	if slices.Contains(seeded, table) {
+		if _, err := to.Exec(ctx, `DELETE FROM `+quote(table)); err != nil {
 			return err
 		}
 	}
@@ -168,18 +168,15 @@ func copyTable(ctx context.Context, from *sql.Tx, to *Tx, table string) error {
 	if err != nil {
 		return err
 	}
-	names, marks := make([]string, len(cols)), make([]string, len(cols))
-	for i, c := range cols {
-		names[i], marks[i] = quote(c.Name()), fmt.Sprintf("$%d", i+1)
-	}
 	target, err := targetTypes(ctx, to, table)
 	if err != nil {
 		return err
 	}
-	text := fmt.Sprintf(`INSERT INTO %s (%s) VALUES (%s)`, quote(table), strings.Join(names, ", "), strings.Join(marks, ", "))
-	if to.db.dialect == PostgreSQL {
-		text = fmt.Sprintf(`INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE VALUES (%s)`, quote(table), strings.Join(names, ", "), strings.Join(marks, ", "))
+	in, err := newInserter(ctx, to, table, cols)
+	if err != nil {
+		return err
 	}
+	defer in.close()
 	values, into := make([]any, len(cols)), make([]any, len(cols))
 	for i := range values {
 		into[i] = &values[i]
@@ -188,15 +185,109 @@ func copyTable(ctx context.Context, from *sql.Tx, to *Tx, table string) error {
 		if err := rows.Scan(into...); err != nil {
 			return err
 		}
-		args := make([]any, len(values))
 		for i, v := range values {
-			args[i] = convert(v, target[cols[i].Name()])
+			values[i] = convert(v, target[cols[i].Name()])
 		}
-		if _, err := to.Exec(ctx, text, args...); err != nil {
+		if err := in.add(ctx, values); err != nil {
 			return err
 		}
 	}
-	return rows.Err()
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	return in.flush(ctx)
+}
+
+// copyRows and copyBytes bound what one statement of a copy writes.
+const (
+	copyRows  = 256
+	copyBytes = 1 << 20
+)
+
+// inserter writes the rows of a table, many in one statement.
+type inserter struct {
+	to    *Tx
+	head  string
+	cols  int
+	full  *sql.Stmt // of copyRows rows, kept prepared on SQLite
+	rows  int
+	bytes int
+	args  []any
+}
+
+func newInserter(ctx context.Context, to *Tx, table string, cols []*sql.ColumnType) (*inserter, error) {
+	names := make([]string, len(cols))
+	for i, c := range cols {
+		names[i] = quote(c.Name())
+	}
+	in := &inserter{to: to, cols: len(cols), head: fmt.Sprintf(`INSERT INTO %s (%s) `, quote(table), strings.Join(names, ", "))}
+	if to.db.dialect == PostgreSQL {
+		in.head += `OVERRIDING SYSTEM VALUE `
+		return in, nil
+	}
+	var err error
+	in.full, err = to.Tx.Tx.PrepareContext(ctx, in.text(copyRows))
+	return in, err
+}
+
+// text is the statement for n rows. SQLite has bare question marks: the driver looks
+// a name up for each of the others, which costs the square of their number.
+func (in *inserter) text(n int) string {
+	var b strings.Builder
+	b.WriteString(in.head + "VALUES ")
+	for i := range n * in.cols {
+		switch {
+		case i == 0:
+			b.WriteString("(")
+		case i%in.cols == 0:
+			b.WriteString("), (")
+		default:
+			b.WriteString(", ")
+		}
+		if in.to.db.dialect == PostgreSQL {
+			fmt.Fprintf(&b, "$%d", i+1)
+		} else {
+			b.WriteString("?")
+		}
+	}
+	b.WriteString(")")
+	return b.String()
+}
+
+func (in *inserter) add(ctx context.Context, values []any) error {
+	in.args = append(in.args, values...)
+	in.rows++
+	for _, v := range values {
+		switch x := v.(type) {
+		case string:
+			in.bytes += len(x)
+		case []byte:
+			in.bytes += len(x)
+		}
+	}
+	if in.rows == copyRows || in.bytes >= copyBytes {
+		return in.flush(ctx)
+	}
+	return nil
+}
+
+func (in *inserter) flush(ctx context.Context) (err error) {
+	switch {
+	case in.rows == 0:
+		return nil
+	case in.rows == copyRows && in.full != nil:
+		_, err = in.full.ExecContext(ctx, in.args...)
+	default:
+		_, err = in.to.Tx.Tx.ExecContext(ctx, in.text(in.rows), in.args...)
+	}
+	in.args, in.rows, in.bytes = in.args[:0], 0, 0
+	return err
+}
+
+func (in *inserter) close() {
+	if in.full != nil {
+		_ = in.full.Close()
+	}
 }
 
 // convert brings a value to what the target's column takes.
@@ -207,7 +298,8 @@ func convert(v any, column string) any {
 		if column == "TEXT" {
 			return string(x)
 		}
-		return slices.Clone(x)
+		// Of an empty value the drivers may give a nil slice, which would become NULL.
+		return append([]byte{}, x...)
 	case string:
 		if column == "BYTEA" || column == "BLOB" {
 			return []byte(x)

@@ -3,6 +3,7 @@ package db_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 
 	"tocsin/internal/db"
@@ -98,4 +99,52 @@ func TestMigrationOfASmallerNumber(t *testing.T) {
 	if err := d.Read(ctx).QueryRowContext(ctx, `SELECT count(*) FROM idempotency`).Scan(&n); err != nil {
 		t.Errorf("the migration did not run: %v", err)
 	}
+}
+
+// TestCopyIntoKeepsEveryRow holds that rows of every count come over as they are,
+// and that a target with a row in any table is refused.
+func TestCopyIntoKeepsEveryRow(t *testing.T) {
+	dbtest.Each(t, nil, func(t *testing.T, from *db.DB) {
+		ctx := context.Background()
+		const n = 600
+		fill := func(d *db.DB, n int) {
+			t.Helper()
+			err := d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+				for i := range n {
+					if _, err := tx.Exec(ctx, `INSERT INTO ledger_node (level, idx, hash) VALUES ($1, $2, $3)`, 8, int64(i), []byte{0, byte(i), byte(i >> 8), 0xff}); err != nil {
+						return err
+					}
+					if _, err := tx.Exec(ctx, `INSERT INTO consumer (name, offset_seq) VALUES ($1, $2)`, fmt.Sprintf("d'é %d", i), int64(-i)); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		fill(from, n)
+		for name, open := range map[string]func(testing.TB, kit.Clock) *db.DB{"sqlite": dbtest.OpenSQLite, "postgres": dbtest.OpenPostgres} {
+			to := open(t, nil)
+			if err := db.CopyInto(ctx, from, to); err != nil {
+				t.Fatalf("into %s: %v", name, err)
+			}
+			for i := range n {
+				var hash []byte
+				var offset int64
+				if err := to.Read(ctx).QueryRowContext(ctx, `SELECT hash FROM ledger_node WHERE level = 8 AND idx = `+fmt.Sprint(i)).Scan(&hash); err != nil || string(hash) != string([]byte{0, byte(i), byte(i >> 8), 0xff}) {
+					t.Fatalf("%s: row %d holds %x, %v", name, i, hash, err)
+				}
+				if err := to.Read(ctx).NewSelect().TableExpr("consumer").ColumnExpr("offset_seq").Where("name = ?", fmt.Sprintf("d'é %d", i)).Scan(ctx, &offset); err != nil || offset != int64(-i) {
+					t.Fatalf("%s: row %d holds %d, %v", name, i, offset, err)
+				}
+			}
+			used := open(t, nil)
+			fill(used, 1)
+			if err := db.CopyInto(ctx, from, used); kit.CodeOf(err) != kit.CodeConflict {
+				t.Errorf("%s: into a database that holds a row: %v", name, err)
+			}
+		}
+	})
 }

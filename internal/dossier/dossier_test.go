@@ -14,8 +14,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/transparency-dev/merkle/proof"
-	"github.com/transparency-dev/merkle/rfc6962"
 
 	"tocsin/internal/db"
 	"tocsin/internal/db/dbtest"
@@ -458,28 +456,6 @@ func TestErasedVerifies(t *testing.T) {
 			t.Error("the report does not say that a text was erased")
 		}
 	})
-}
-
-func TestLeaf(t *testing.T) {
-	clock := dbtest.NewClock(time.Date(2026, 11, 23, 2, 0, 0, 0, time.UTC))
-	w := make1(t, dbtest.OpenSQLite(t, clock), clock)
-	size, root, err := w.l.Head(w.ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	all, err := w.l.Sealed(w.ctx, ledger.Filter{}, size)
-	if err != nil || int64(len(all)) != size {
-		t.Fatal(err, len(all))
-	}
-	for n := range all {
-		leaf, err := leafOf(&all[n])
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := proof.VerifyInclusion(rfc6962.DefaultHasher, uint64(all[n].Seq-1), uint64(size), leaf, all[n].Proof, root); err != nil {
-			t.Errorf("fact %d: %v", all[n].Seq, err)
-		}
-	}
 }
 
 // TestReview holds what of the review each level tells.

@@ -196,7 +196,7 @@ func (b *Builder) sealed(ctx context.Context, d *Dossier, size int64, digest str
 			}
 			e := entry{Sealed: s}
 			if d.Level != Internal && !seal {
-				leaf, err := leafOf(s)
+				leaf, err := s.Leaf()
 				if err != nil {
 					return nil, kit.Internal(err)
 				}

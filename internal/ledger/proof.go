@@ -285,7 +285,7 @@ func (l *Ledger) Sealed(ctx context.Context, f Filter, size int64) ([]Sealed, er
 // VerifySealed recomputes the leaf of a sealed fact and checks its proof against
 // a root. It needs no database.
 func VerifySealed(s Sealed, root []byte) error {
-	id, err := kit.ParseID(s.ID)
+	leaf, err := s.Leaf()
 	if err != nil {
 		return err
 	}
@@ -298,11 +298,20 @@ func VerifySealed(s Sealed, root []byte) error {
 	} else if s.Text != "" {
 		return fmt.Errorf("fact %d: a body without its salt", s.Seq)
 	}
-	leaf := leafHash(envelope{id: id, happenedAt: s.HappenedAt, recordedAt: s.RecordedAt, actor: s.Actor, typ: s.Type, subject: s.Subject, incident: s.Incident}, d)
 	if err := proof.VerifyInclusion(rfc6962.DefaultHasher, uint64(s.Seq-1), uint64(s.Size), leaf, s.Proof, root); err != nil {
 		return fmt.Errorf("fact %d: %w", s.Seq, err)
 	}
 	return nil
+}
+
+// Leaf gives the leaf hash of the fact, which commits to the digest of the body and
+// not to the body: with it and the proof, the fact is proved without its text.
+func (s *Sealed) Leaf() ([]byte, error) {
+	id, err := kit.ParseID(s.ID)
+	if err != nil {
+		return nil, err
+	}
+	return leafHash(envelope{id: id, happenedAt: s.HappenedAt, recordedAt: s.RecordedAt, actor: s.Actor, typ: s.Type, subject: s.Subject, incident: s.Incident}, s.Digest), nil
 }
 
 // Fact gives the sealed fact in the ordinary form.

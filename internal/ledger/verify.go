@@ -95,7 +95,7 @@ func (l *Ledger) verify(ctx context.Context, o VerifyOptions) (Report, error) {
 	}
 	sort.Slice(marks, func(i, j int) bool { return marks[i].size < marks[j].size })
 
-	blocks, err := l.blocks(ctx)
+	blocks, err := l.nodes(ctx)
 	if err != nil {
 		return rep, err
 	}
@@ -113,16 +113,20 @@ func (l *Ledger) verify(ctx context.Context, o VerifyOptions) (Report, error) {
 	var lastGood int64
 	next := 0
 	visit := func(id compact.NodeID, hash []byte) {
-		if id.Level != 8 {
+		if !keepsNode(id) {
 			return
 		}
-		stored, ok := blocks[id.Index]
-		first := int64(id.Index)*256 + 1
+		stored, ok := blocks[id]
+		delete(blocks, id)
+		first, last := stretch(id)
 		switch {
 		case !ok:
-			rep.add("block", first, first+255, "the stored hash of facts %d to %d is missing", first, first+255)
-		case !equal(stored, hash):
-			rep.add("block", first, first+255, "facts %d to %d do not have the hash stored for them: one of them was rewritten with its leaf", first, first+255)
+			rep.add("block", first, last, "the stored hash of facts %d to %d is missing", first, last)
+		case equal(stored, hash):
+		case id.Level == 8:
+			rep.add("block", first, last, "facts %d to %d do not have the hash stored for them: one of them was rewritten with its leaf", first, last)
+		default:
+			rep.add("block", first, last, "the blocks of facts %d to %d do not have the hash stored for them at level %d", first, last, id.Level)
 		}
 	}
 	check := func(c *checked) error {
@@ -182,6 +186,12 @@ func (l *Ledger) verify(ctx context.Context, o VerifyOptions) (Report, error) {
 		rep.Root = root
 		if !equal(root, headRoot) && len(rep.Problems) == 0 {
 			rep.add("head", headSize, 0, "the facts do not have the root that the head states: a fact after %d was rewritten with its leaf, or the head was changed", int64(tree.End())/256*256)
+		}
+	}
+	if tree.End() == uint64(headSize) {
+		for id := range blocks {
+			first, last := stretch(id)
+			rep.add("block", first, last, "a hash is stored at level %d for facts %d to %d, which are no block of this ledger", id.Level, first, last)
 		}
 	}
 	if packed := bytes.Join(tree.Hashes(), nil); tree.End() == uint64(headSize) && !equal(packed, headRange) && len(rep.Problems) == 0 {
@@ -303,20 +313,31 @@ func (l *Ledger) scan(ctx context.Context, check func(*checked) error) error {
 	}
 }
 
-func (l *Ledger) blocks(ctx context.Context) (map[uint64][]byte, error) {
+// nodes gives every stored hash of the tree.
+func (l *Ledger) nodes(ctx context.Context) (map[compact.NodeID][]byte, error) {
 	var rows []struct {
-		Idx  int64  `bun:"idx"`
-		Hash []byte `bun:"hash"`
+		Level int64  `bun:"level"`
+		Idx   int64  `bun:"idx"`
+		Hash  []byte `bun:"hash"`
 	}
-	err := l.d.Read(ctx).NewSelect().TableExpr("ledger_node").ColumnExpr("idx, hash").Where("level = 8").Scan(ctx, &rows)
+	err := l.d.Read(ctx).NewSelect().TableExpr("ledger_node").ColumnExpr("level, idx, hash").Scan(ctx, &rows)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return nil, db.MapError(err)
 	}
-	out := make(map[uint64][]byte, len(rows))
+	out := make(map[compact.NodeID][]byte, len(rows))
 	for i := range rows {
-		out[uint64(rows[i].Idx)] = rows[i].Hash
+		out[compact.NewNodeID(uint(rows[i].Level), uint64(rows[i].Idx))] = rows[i].Hash
 	}
 	return out, nil
+}
+
+// keepsNode tells whether the hash of a complete subtree is stored: one row for
+// every 256 facts, for every 256 of those, and once more.
+func keepsNode(id compact.NodeID) bool { return id.Level > 0 && id.Level <= 24 && id.Level%8 == 0 }
+
+// stretch is the first and the last fact under a node.
+func stretch(id compact.NodeID) (first, last int64) {
+	return int64(id.Index<<id.Level) + 1, int64((id.Index + 1) << id.Level)
 }
 
 // BodyErased is the tombstone of a fact's body.

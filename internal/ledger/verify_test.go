@@ -104,6 +104,43 @@ func TestVerifyNamesWhatWasChanged(t *testing.T) {
 	})
 }
 
+// TestVerifyComparesEveryStoredLevel holds a ledger that is large enough for a hash
+// above the blocks, and one that is too small for the hashes it has.
+func TestVerifyComparesEveryStoredLevel(t *testing.T) {
+	dbtest.Each(t, nil, func(t *testing.T, d *db.DB) {
+		l := ledger.New(d)
+		body := make([]ledger.Body, 1<<12)
+		for i := range body {
+			body[i] = other{}
+		}
+		for range 1 << 4 {
+			write(t, l, body...)
+		}
+		find := func(statement string) {
+			t.Helper()
+			tamper(t, d, statement)
+			rep, err := l.Verify(context.Background(), ledger.VerifyOptions{})
+			if err != nil || len(rep.Problems) != 1 || rep.Problems[0].Kind != "block" || rep.Problems[0].Seq != 1 || rep.Problems[0].To != 1<<16 {
+				t.Errorf("%s: %+v, %v", statement, rep.Problems, err)
+			}
+		}
+		if rep, err := l.Verify(context.Background(), ledger.VerifyOptions{}); err != nil || !rep.OK() || rep.Facts != 1<<16 {
+			t.Fatalf("untouched: %+v, %v", rep, err)
+		}
+		find(`UPDATE ledger_node SET hash = (SELECT hash FROM ledger_node WHERE level = 8 AND idx = 3) WHERE level = 16`)
+		find(`DELETE FROM ledger_node WHERE level = 16`)
+	})
+	dbtest.Each(t, nil, func(t *testing.T, d *db.DB) {
+		l := ledger.New(d)
+		fill(t, l, 300)
+		tamper(t, d, `INSERT INTO ledger_node (level, idx, hash) SELECT 24, 0, hash FROM ledger_node`)
+		rep, err := l.Verify(context.Background(), ledger.VerifyOptions{})
+		if err != nil || len(rep.Problems) != 1 || rep.Problems[0].Kind != "block" || rep.Problems[0].To != 1<<24 {
+			t.Errorf("a hash too many: %+v, %v", rep.Problems, err)
+		}
+	})
+}
+
 func TestErasedBodyStillVerifies(t *testing.T) {
 	dbtest.Each(t, nil, func(t *testing.T, d *db.DB) {
 		l := ledger.New(d)
@@ -214,7 +251,7 @@ func TestProofs(t *testing.T) {
 func naiveRoot(facts []ledger.Sealed, n int64) []byte {
 	leaves := make([][]byte, n)
 	for i := range leaves {
-		leaves[i] = ledger.LeafOf(facts[i])
+		leaves[i], _ = facts[i].Leaf()
 	}
 	var tree func([][]byte) []byte
 	tree = func(l [][]byte) []byte {
