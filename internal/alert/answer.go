@@ -61,6 +61,9 @@ func (s *Service) Resolve(ctx context.Context, id string) error {
 		if err := save(ctx, tx, []*live{l}); err != nil {
 			return err
 		}
+		if err := s.quiet.begin(tx.Now()).end(ctx, tx, []*live{l}); err != nil {
+			return err
+		}
 		return appendFact(ctx, tx, l, l.Incident, f)
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"time"
 
+	"tocsin/internal/alert/quiet"
 	"tocsin/internal/kit"
 	"tocsin/internal/ledger"
 )
@@ -58,14 +59,40 @@ func open(sig *Signal, now time.Time, d Decision) (*live, []ledger.Body) {
 	}}
 	l.routed(d)
 	facts := []ledger.Body{sig.opened}
-	if sig.opened == nil {
+	if sig.opened == nil || d.revised {
 		facts[0] = l.opened(d)
 	}
 	if d.Then == ThenSuppress {
 		l.State = StateSuppressed
 		facts = append(facts, Suppressed{Reason: d.Reason, Rule: d.Route})
+	} else if d.held.Kind != "" {
+		facts = append(facts, l.hold(d.held))
 	}
 	return l, facts
+}
+
+// hold holds the alert back.
+func (l *live) hold(r quiet.Reason) ledger.Body {
+	l.dirty = true
+	l.State, l.Reason = StateSuppressed, r.String()
+	return Suppressed{Reason: string(r.Kind), Rule: r.Rule}
+}
+
+// release opens an alert that was held back, and routes it like a new one.
+func (l *live) release(d Decision) []ledger.Body {
+	l.dirty = true
+	was := l.Held()
+	facts := []ledger.Body{Unsuppressed{Reason: string(was.Kind), Rule: was.Rule}}
+	l.State, l.AcknowledgedBy, l.AcknowledgedAt = StateOpen, "", time.Time{}
+	l.routed(d)
+	switch d.Then {
+	case ThenIncident:
+		facts = append(facts, l.opened(d))
+	case ThenSuppress:
+		l.State = StateSuppressed
+		facts = append(facts, Suppressed{Reason: d.Reason, Rule: d.Route})
+	}
+	return facts
 }
 
 func (l *live) routed(d Decision) {
@@ -73,9 +100,13 @@ func (l *live) routed(d Decision) {
 }
 
 func (l *live) opened(d Decision) Opened {
+	then := d.Then
+	if d.held.Kind != "" {
+		then = ThenSuppress
+	}
 	return Opened{
 		Source: l.Source, Service: l.Service, DedupKey: l.DedupKey, Title: l.Title, Severity: l.Severity,
-		Labels: l.Labels, Link: l.Link, Route: d.Route, Then: d.Then, IncidentSeverity: d.Severity,
+		Labels: l.Labels, Link: l.Link, Route: d.Route, Then: then, IncidentSeverity: d.Severity,
 		Kind: d.Kind, Policy: d.Policy, GroupKey: d.GroupKey, WindowS: int64(d.Window / time.Second),
 	}
 }
@@ -142,6 +173,14 @@ func (l *live) rate(sig *Signal, route func(*Signal) Decision) []ledger.Body {
 	again.Labels = l.Labels
 	d := route(&again)
 	if d.Then != ThenIncident {
+		return facts
+	}
+	if d.held.Kind != "" {
+		if l.State != StateSuppressed || l.Then == ThenSuppress {
+			facts = append(facts, l.hold(d.held))
+		}
+		l.Route, l.Then, l.GroupKey = d.Route, d.Then, d.GroupKey
+		l.Reason = d.held.String()
 		return facts
 	}
 	if l.State == StateSuppressed {

@@ -1,6 +1,11 @@
 package alert
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+
+	"tocsin/internal/alert/quiet"
+)
 
 // Opened is the body of alert.opened. It carries what the route decided, so that
 // whoever reacts needs no look-up.
@@ -117,3 +122,37 @@ type RoutesChanged struct {
 
 // FactType implements ledger.Body.
 func (RoutesChanged) FactType() string { return "route.changed" }
+
+// SilenceCreated is the body of silence.created.
+type SilenceCreated struct {
+	Matchers []quiet.Matcher `json:"matchers"`
+	From     time.Time       `json:"from"`
+	Until    time.Time       `json:"until"`
+	Reason   string          `json:"reason"`
+	// Source is the source that made it, whose alerts alone it touches.
+	Source string `json:"source,omitempty"`
+}
+
+// FactType implements ledger.Body.
+func (SilenceCreated) FactType() string { return "silence.created" }
+
+// SilenceEnded is the body of silence.ended. How is due or by_hand.
+type SilenceEnded struct {
+	How string `json:"how"`
+}
+
+// FactType implements ledger.Body.
+func (SilenceEnded) FactType() string { return "silence.ended" }
+
+// MaintenanceFact is the body of maintenance.planned, .started and .ended.
+type MaintenanceFact struct {
+	Op       string    `json:"-"`
+	Services []string  `json:"services"`
+	From     time.Time `json:"from"`
+	To       time.Time `json:"to"`
+	Reason   string    `json:"reason"`
+	Public   bool      `json:"public"`
+}
+
+// FactType implements ledger.Body.
+func (f MaintenanceFact) FactType() string { return fmt.Sprintf("maintenance.%s", f.Op) }

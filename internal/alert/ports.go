@@ -10,3 +10,6 @@ import (
 type Rights interface {
 	Require(ctx context.Context, use kit.Use, held ...kit.Role) error
 }
+
+// Needs gives, for each service, those that it cannot be without.
+type Needs func(ctx context.Context) (map[string][]string, error)

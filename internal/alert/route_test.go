@@ -10,7 +10,7 @@ import (
 	"tocsin/internal/kit"
 )
 
-func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+func noLog() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
 func TestExpressions(t *testing.T) {
 	sig := &Signal{
@@ -44,7 +44,7 @@ func TestExpressions(t *testing.T) {
 			t.Errorf("%s: %v", when, err)
 			continue
 		}
-		if got := set.decide(sig, "pagerduty", quiet()).Then == ThenRecord; got != want {
+		if got := set.decide(sig, "pagerduty", noLog()).Then == ThenRecord; got != want {
 			t.Errorf("%s is %v, want %v", when, got, want)
 		}
 	}
@@ -95,7 +95,7 @@ func TestFirstMatchWins(t *testing.T) {
 		{Signal{Labels: prod, Service: "db"}, Decision{Route: "c", Then: ThenIncident, Severity: "sev2", Policy: "p", Kind: "security", GroupKey: `service="db"`, Window: time.Hour}},
 		{Signal{Labels: prod}, Decision{Route: "default", Then: ThenIncident, Kind: "availability", GroupKey: `service=""`, Window: 10 * time.Minute}},
 	} {
-		if got := set.decide(&c.sig, "", quiet()); got != c.want {
+		if got := set.decide(&c.sig, "", noLog()); got != c.want {
 			t.Errorf("got %+v, want %+v", got, c.want)
 		}
 	}
@@ -115,7 +115,7 @@ func BenchmarkRoute(b *testing.B) {
 		b.Fatal(err)
 	}
 	sig := &Signal{Severity: Info, Labels: map[string]string{"env": "prod", "alertname": "X"}}
-	log := quiet()
+	log := noLog()
 	b.ReportAllocs()
 	for b.Loop() {
 		set.decide(sig, "alertmanager", log)

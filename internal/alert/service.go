@@ -22,6 +22,7 @@ const KindTimeout = "alert-timeout"
 type Service struct {
 	db     *db.DB
 	rights Rights
+	needs  Needs
 	log    *slog.Logger
 
 	queue    chan *request
@@ -37,18 +38,29 @@ type Service struct {
 	cache  sourceCache
 	routes atomic.Pointer[routeSet]
 	rings  rings
+	quiet  hush
 	seen   seen
 }
 
 // New makes the module.
-func New(d *db.DB, rights Rights) *Service {
+func New(d *db.DB, rights Rights, options ...Option) *Service {
 	s := &Service{db: d, rights: rights, log: d.Log(), queue: make(chan *request, queueSize)}
 	s.cache.byKey = map[[32]byte]Source{}
 	s.cache.asks = rate.NewLimiter(askRate, askBurst)
 	s.rings.m = map[string]*ring{}
 	s.seen.seed = maphash.MakeSeed()
+	for _, o := range options {
+		o(s)
+	}
 	return s
 }
+
+// Option changes the module.
+type Option func(*Service)
+
+// WithNeeds tells which services each service cannot be without. Where it is not
+// given, no alert is taken for a symptom of another.
+func WithNeeds(n Needs) Option { return func(s *Service) { s.needs = n } }
 
 // Start loads sources and routes and starts the writer. It must be called before
 // Ingest.
@@ -89,7 +101,10 @@ func (s *Service) InFlight(n int) { s.inFlight.Add(int64(n)) }
 
 // Tasks gives the due kinds of the module.
 func (s *Service) Tasks() []due.Task {
-	return []due.Task{{Kind: KindTimeout, Lane: due.Normal, Run: s.runTimeout}}
+	return []due.Task{
+		{Kind: KindTimeout, Lane: due.Normal, Run: s.runTimeout},
+		{Kind: KindQuiet, Lane: due.Normal, Run: s.runQuiet},
+	}
 }
 
 // keeper keeps the caches fresh and writes payload log and last-heard instants

@@ -116,6 +116,9 @@ func (s *Service) reload(ctx context.Context) error {
 	s.cache.mu.Lock()
 	s.cache.byKey, s.cache.byID = byKey, byID
 	s.cache.mu.Unlock()
+	if err := s.reloadQuiet(ctx); err != nil {
+		return err
+	}
 	version, routes, err := s.readRoutes(ctx)
 	if err != nil {
 		return err

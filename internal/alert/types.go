@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"tocsin/internal/alert/quiet"
 	"tocsin/internal/ledger"
 )
 
@@ -217,6 +218,20 @@ type Decision struct {
 	GroupKey string
 	Window   time.Duration
 	Reason   string
+
+	// held is why the alert is held back although its route would not; revised says
+	// that the decision is no longer the one that was prepared.
+	held    quiet.Reason
+	revised bool
+}
+
+// Held is why the alert is held back, where no route does it: the zero value when it
+// is not.
+func (a *Alert) Held() quiet.Reason {
+	if a.State != StateSuppressed || a.Then == ThenSuppress {
+		return quiet.Reason{}
+	}
+	return quiet.Parse(a.Reason)
 }
 
 // Payload is one message as it came in and how it was read.

@@ -336,15 +336,16 @@ func (s *Service) fold(ctx context.Context, tx *db.Tx, batch []*request) error {
 	actors := map[string]*kit.Actor{}
 	var entries []ledger.Entry
 	routes := s.routes.Load()
+	noise := s.quiet.begin(now)
 	route := func(sig *Signal) Decision {
 		if sig.decision != nil {
-			return *sig.decision
+			return noise.hold(*sig.decision, sig)
 		}
-		return routes.decide(sig, s.cache.of(sig.Source).Kind, s.log)
+		return noise.hold(routes.decide(sig, s.cache.of(sig.Source).Kind, s.log), sig)
 	}
 	for _, r := range batch {
 		r.out = make([]Outcome, len(r.signals))
-		for i := range r.signals {
+		for _, i := range noise.order(r.signals) {
 			sig := &r.signals[i]
 			k := key{sig.Source, sig.DedupKey}
 			was := cur[k]
@@ -353,6 +354,7 @@ func (s *Service) fold(ctx context.Context, tx *db.Tx, batch []*request) error {
 				r.out[i] = Outcome{Dropped: true}
 				continue
 			}
+			noise.saw(l)
 			if !seen[l] {
 				seen[l] = true
 				touched = append(touched, l)
@@ -384,6 +386,9 @@ func (s *Service) fold(ctx context.Context, tx *db.Tx, batch []*request) error {
 		}
 	}
 	tx.AfterCommit(func() { s.rings.heard(heard, now) })
+	if err := noise.end(ctx, tx, touched); err != nil {
+		return err
+	}
 	return ledger.Append(ctx, tx, entries...)
 }
 
@@ -456,6 +461,9 @@ func (s *Service) runTimeout(ctx context.Context, tx *db.Tx, row due.Row) error 
 		}
 	}
 	if err := save(ctx, tx, ended); err != nil {
+		return err
+	}
+	if err := s.quiet.begin(tx.Now()).end(ctx, tx, ended); err != nil {
 		return err
 	}
 	return await(ctx, tx, later)

@@ -34,6 +34,7 @@ type alertView struct {
 	Route          string            `json:"route"`
 	Then           string            `json:"then"`
 	Reason         string            `json:"reason,omitempty"`
+	HeldBy         string            `json:"held_by,omitempty" doc:"The silence, the maintenance or the alert that is the cause, where one holds it back; reason then says which"`
 }
 
 func viewAlert(a alert.Alert, refs map[string]string) alertView {
@@ -42,6 +43,9 @@ func viewAlert(a alert.Alert, refs map[string]string) alertView {
 		State: string(a.State), FirstAt: at(a.FirstAt), LastAt: at(a.LastAt), StartsAt: at(a.StartsAt), AcknowledgedAt: at(a.AcknowledgedAt),
 		AcknowledgedBy: word(a.AcknowledgedBy), ResolvedAt: at(a.ResolvedAt), How: word(a.How), Count: a.Count, Incident: word(refs[a.Incident]),
 		Labels: a.Labels, Annotations: a.Annotations, Link: a.Link, Route: a.Route, Then: string(a.Then), Reason: a.Reason,
+	}
+	if h := a.Held(); h.Kind != "" {
+		v.Reason, v.HeldBy = string(h.Kind), h.Rule
 	}
 	if v.Labels == nil {
 		v.Labels = map[string]string{}
@@ -158,6 +162,7 @@ func (s *server) alertCalls() {
 		})
 		call(s, http.MethodPost, "/alerts/{id}/declare", "alerts", "Declare an incident for the alert", http.StatusCreated, s.declareAlert)
 	}
+	s.quietCalls()
 	s.sourceCalls()
 }
 

@@ -124,7 +124,7 @@ func (a *App) wire(tokens []byte) {
 	}})
 	a.Continuity = continuity.New(a.db, a.Identity)
 	a.Change = change.New(a.db, a.Identity)
-	a.Alert = alert.New(a.db, a.Identity)
+	a.Alert = alert.New(a.db, a.Identity, alert.WithNeeds(a.Continuity.HardNeeds))
 	p := ports{a}
 	a.Notify = notify.New(a.db, notify.Ports{
 		Rights: a.Identity, People: recipients{p}, Words: words{}, Parameters: p, Incidents: recipients{p}, Senders: a.senders(),

@@ -60,6 +60,7 @@ func (a *App) Apply(ctx context.Context, data []byte, dry, prune bool) ([]kit.Ch
 			if err := add(a.Continuity.Apply(ctx, tx, defs, prune)); err != nil {
 				return err
 			}
+			a.Alert.NeedsChanged(tx)
 		}
 		if f.Schedules != nil || f.Policies != nil {
 			if err := add(a.Oncall.Apply(ctx, tx, f.Schedules, f.Policies, prune)); err != nil {

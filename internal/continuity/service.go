@@ -127,6 +127,39 @@ func (s *Service) Find(ctx context.Context, id string) (d Definition, ok bool, e
 	return all[0], true, nil
 }
 
+// HardNeeds gives, for each service, those that it cannot be without. A need of some
+// out of several is none of these: another may stand in. It asks for no right.
+func (s *Service) HardNeeds(ctx context.Context) (map[string][]string, error) {
+	rows, err := s.rows(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string][]string{}
+	for n := range rows {
+		d, err := rows[n].definition()
+		if err != nil {
+			return nil, err
+		}
+		raw, ok := d.Rest["needs"]
+		if !ok {
+			continue
+		}
+		var needs []struct {
+			Service string `json:"service"`
+			Kind    string `json:"kind"`
+		}
+		if err := json.Unmarshal(raw, &needs); err != nil {
+			return nil, kit.Internal(err)
+		}
+		for _, x := range needs {
+			if x.Service != "" && (x.Kind == "" || x.Kind == "hard") {
+				out[d.ID] = append(out[d.ID], x.Service)
+			}
+		}
+	}
+	return out, nil
+}
+
 // Check gives what is wrong with a definition.
 func Check(d Definition) error {
 	var bad kit.Fields

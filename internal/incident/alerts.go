@@ -49,15 +49,21 @@ func (s *Service) FromAlert(ctx context.Context, a AlertOpened) (Outcome, error)
 	var out Outcome
 	err := s.d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
 		now := tx.Now()
-		// An alert whose severity changed may be routed again: it stays where it is.
+		// An alert whose severity changed or that is no longer held back is routed again:
+		// it stays where it is, as long as people still work there.
 		var links []alertRow
 		if err := tx.NewSelect().Model(&links).Where("alert = ? AND open", a.Alert).Scan(ctx); err != nil {
 			return db.MapError(err)
 		}
 		if len(links) > 0 {
 			i, err := s.find(ctx, links[0].Incident, nil)
-			out = Outcome{Incident: i, Joined: true}
-			return err
+			if err != nil {
+				return err
+			}
+			if i.Active() {
+				out = Outcome{Incident: i, Joined: true}
+				return nil
+			}
 		}
 		last, err := s.lastOfGroup(ctx, tx, a.Route, a.GroupKey)
 		if err != nil {
