@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"tocsin/internal/alert"
+	"tocsin/internal/alert/quiet"
 	"tocsin/internal/kit"
 )
 
@@ -192,9 +193,22 @@ func (m matcher) match(labels map[string]string) bool {
 
 // amList gives the live alerts of the source in the shape of Alertmanager.
 func (h *handler) amList(w http.ResponseWriter, r *http.Request) {
-	src, ok := h.amSource(w, r)
+	list, ok := h.amLive(w, r)
 	if !ok {
 		return
+	}
+	out := []any{}
+	for i := range list {
+		out = append(out, h.gettable(&list[i]))
+	}
+	reply(w, http.StatusOK, out)
+}
+
+// amLive gives the live alerts of the source that the query asks for.
+func (h *handler) amLive(w http.ResponseWriter, r *http.Request) ([]alert.Alert, bool) {
+	src, ok := h.amSource(w, r)
+	if !ok {
+		return nil, false
 	}
 	q := r.URL.Query()
 	on := map[string]bool{}
@@ -204,7 +218,7 @@ func (h *handler) amList(w http.ResponseWriter, r *http.Request) {
 			b, err := strconv.ParseBool(v)
 			if err != nil {
 				amRefuse(w, &amError{422, amMessage{601, fmt.Sprintf("%s in query must be of type boolean: %q", k, v)}})
-				return
+				return nil, false
 			}
 			on[k] = b
 		}
@@ -214,7 +228,7 @@ func (h *handler) amList(w http.ResponseWriter, r *http.Request) {
 		m, err := parseMatcher(f)
 		if err != nil {
 			reply(w, http.StatusBadRequest, err.Error())
-			return
+			return nil, false
 		}
 		matchers = append(matchers, m)
 	}
@@ -222,20 +236,20 @@ func (h *handler) amList(w http.ResponseWriter, r *http.Request) {
 		re, err := regexp.Compile("^(?:" + v + ")$")
 		if err != nil {
 			reply(w, http.StatusBadRequest, "failed to parse receiver param: "+v)
-			return
+			return nil, false
 		}
 		if !re.MatchString("tocsin") {
 			reply(w, http.StatusOK, []any{})
-			return
+			return nil, false
 		}
 	}
 	live, err := h.alerts.LiveOf(context.WithoutCancel(r.Context()), src.ID)
 	if err != nil {
 		h.log.Error("alerts not listed", "source", src.ID, "error", err)
 		reply(w, http.StatusInternalServerError, "not available")
-		return
+		return nil, false
 	}
-	out := []any{}
+	out := live[:0]
 next:
 	for i := range live {
 		a := &live[i]
@@ -244,20 +258,32 @@ next:
 				continue next
 			}
 		}
-		state := "active"
+		kind := "active"
 		if a.State == alert.StateSuppressed {
-			state = "suppressed"
+			kind = "silenced"
+			if a.Held().Kind == quiet.Dependency {
+				kind = "inhibited"
+			}
 		}
-		if state == "active" && !on["active"] || state == "suppressed" && !on["silenced"] {
-			continue
+		if on[kind] {
+			out = append(out, *a)
 		}
-		out = append(out, h.gettable(a, state))
 	}
-	reply(w, http.StatusOK, out)
+	return out, true
 }
 
-func (h *handler) gettable(a *alert.Alert, state string) map[string]any {
-	const layout = "2006-01-02T15:04:05.000Z07:00"
+func (h *handler) gettable(a *alert.Alert) map[string]any {
+	const layout = amLayout
+	state, silenced, inhibited := "active", []string{}, []string{}
+	if a.State == alert.StateSuppressed {
+		state = "suppressed"
+	}
+	switch r := a.Held(); r.Kind {
+	case quiet.Silenced:
+		silenced = append(silenced, r.Rule)
+	case quiet.Dependency:
+		inhibited = append(inhibited, r.Rule)
+	}
 	starts, ends := a.StartsAt, a.EndsAt
 	if starts.IsZero() {
 		starts = a.FirstAt
@@ -275,6 +301,6 @@ func (h *handler) gettable(a *alert.Alert, state string) map[string]any {
 		"annotations": orEmpty(a.Annotations), "labels": orEmpty(a.Labels), "fingerprint": a.DedupKey, "generatorURL": a.Link,
 		"receivers": []any{map[string]any{"name": "tocsin"}},
 		"startsAt":  starts.Format(layout), "endsAt": ends.Format(layout), "updatedAt": a.LastAt.Format(layout),
-		"status": map[string]any{"state": state, "silencedBy": []any{}, "inhibitedBy": []any{}, "mutedBy": []any{}},
+		"status": map[string]any{"state": state, "silencedBy": silenced, "inhibitedBy": inhibited, "mutedBy": []any{}},
 	}
 }

@@ -33,6 +33,9 @@ type Alerts interface {
 	LiveOf(ctx context.Context, source string) ([]alert.Alert, error)
 	LiveOfKey(ctx context.Context, source, key string) (alert.Alert, error)
 	OfSource(ctx context.Context, source, id string) (alert.Alert, error)
+	SilenceOf(ctx context.Context, source, by string, x alert.Silence) (alert.Silence, error)
+	SilencesOf(ctx context.Context, source string) ([]alert.Silence, error)
+	UnsilenceOf(ctx context.Context, source, id string) error
 }
 
 // Changes is what the edge needs of package change.
@@ -97,6 +100,7 @@ func Handler(alerts Alerts, changes Changes, o Options) http.Handler {
 	m.HandleFunc("POST "+am+"/api/v2/alerts", h.amPost)
 	m.HandleFunc("POST "+am+"/api/v2/alerts/{$}", h.amPost)
 	m.HandleFunc("GET "+am+"/api/v2/alerts", h.amList)
+	h.silenceRoutes(m, am)
 	m.HandleFunc("GET "+am+"/api/v2/status", h.amStatus)
 	m.HandleFunc("GET "+am+"/-/healthy", h.amOK)
 	m.HandleFunc("GET "+am+"/-/ready", h.amOK)
