@@ -57,7 +57,7 @@ func (s *server) incidentDo(q *req) error {
 		case "cancel", "merge", "reopen", "confidential", "public", "close":
 			return q.again(err, "incidents", in.Ref, moreView(in))
 		case "offer", "take", "page":
-			people, get := s.Identity.Names(q.ctx)
+			people, get := s.takers(q)
 			if get != nil {
 				return err
 			}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"tocsin/internal/identity"
 	"tocsin/internal/kit"
 	"tocsin/internal/ledger"
 	"tocsin/internal/notify"
@@ -368,4 +369,35 @@ func TestIncidentListOrderAndPages(t *testing.T) {
 		t.Errorf("%q", body)
 	}
 	contains(t, h.get("/incidents?phase=review&format=json"), `"declared_at": "2026-11-23T09:00:00Z"`, `"review": "draft"`)
+}
+
+func TestBriefDecisions(t *testing.T) {
+	h := open(t)
+	h.signIn()
+	at := h.post("/incidents/new", "title", "Payments fail")
+	contains(t, h.get(at+"/brief"), "Nothing now.")
+	h.clock.Advance(31 * time.Minute)
+	body := h.get(at + "/brief")
+	contains(t, body, "Assess it", `href="/incidents/INC-1/assess"`)
+	if strings.Contains(body, "Nothing now.") {
+		t.Error("nothing now, and an assessment that is late")
+	}
+	h.post(at+"/phase", "phase", "review", "reason", "over at once")
+	contains(t, h.get(at+"/brief"), "Nothing now.")
+	h.post(at+"/review", "summary", "Payments failed", "factor_text", "No limit", "factor_kind", "contributing", "factor_category", "technology", "surprised", "Nothing")
+	_, err := h.incident.SubmitReview(h.ana(), "INC-1")
+	h.ok(err)
+	contains(t, h.get(at+"/brief"), "Approve the review", `href="/incidents/INC-1/review"`)
+}
+
+func TestHandoverNamesWhoIsAwake(t *testing.T) {
+	h := open(t)
+	h.signIn()
+	for id, zone := range map[string]string{"bob": "Asia/Tokyo", "zoe": "America/Los_Angeles"} {
+		err := h.identity.AddPerson(h.ana(), identity.Person{ID: id, Name: id, Email: id + "@example.com", Access: kit.AccessResponder, Timezone: zone})
+		h.ok(err)
+	}
+	at := h.post("/incidents/new", "title", "Payments fail")
+	body := h.get(at + "/handover")
+	contains(t, body, "bob · 18:00<", "zoe · 01:00 · asleep hours<")
 }
