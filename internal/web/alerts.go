@@ -71,6 +71,9 @@ func (s *server) alertShown(q *req) (string, templ.Component, error) {
 		}
 		by = who(names, by).Name
 	}
+	if h := a.Held(); h.Kind != "" {
+		a.Reason = q.t("timeline.word.reason." + string(h.Kind))
+	}
 	return a.Title, alertView(a, ref, by), nil
 }
 
