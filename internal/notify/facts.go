@@ -128,6 +128,17 @@ type MethodChanged struct{ MethodFact }
 // FactType implements ledger.Body.
 func (MethodChanged) FactType() string { return "method.changed" }
 
+// HabitsChanged says that the personal rule or the quiet hours of a person are others.
+type HabitsChanged struct {
+	// Path is notify or quiet_hours, From and To their JSON, empty where there are none.
+	Path string `json:"path"`
+	From string `json:"from,omitempty"`
+	To   string `json:"to,omitempty"`
+}
+
+// FactType implements ledger.Body.
+func (HabitsChanged) FactType() string { return "method.changed" }
+
 // MethodRemoved says that a way to reach a person is gone.
 type MethodRemoved struct{ MethodFact }
 

@@ -220,6 +220,13 @@ func checkRules(f *kit.Fields, path string, rules []Rule, ms []Method) {
 }
 
 func (s *Service) saveRules(ctx context.Context, tx *db.Tx, person string, rules []Rule) error {
+	old, err := s.storedRules(ctx, []string{person})
+	if err != nil {
+		return err
+	}
+	if err := habits(ctx, tx, person, "notify", len(old[person]) > 0, old[person], len(rules) > 0, rules); err != nil {
+		return err
+	}
 	if err := exec(ctx, tx, `DELETE FROM personal_rule WHERE person = $1`, person); err != nil {
 		return err
 	}
@@ -276,7 +283,38 @@ func checkQuiet(f *kit.Fields, path string, q *QuietHours) {
 	}
 }
 
+// habits appends the fact of a change of what a person prefers, if it is one.
+func habits(ctx context.Context, tx *db.Tx, person, path string, had bool, from any, has bool, to any) error {
+	text := func(there bool, v any) (string, error) {
+		if !there {
+			return "", nil
+		}
+		raw, err := json.Marshal(v)
+		return string(raw), err
+	}
+	was, err := text(had, from)
+	if err != nil {
+		return kit.Internal(err)
+	}
+	is, err := text(has, to)
+	if err != nil {
+		return kit.Internal(err)
+	}
+	if was == is {
+		return nil
+	}
+	return ledger.Append(ctx, tx, personFact(person, HabitsChanged{Path: path, From: was, To: is}))
+}
+
 func (s *Service) saveQuiet(ctx context.Context, tx *db.Tx, person string, q *QuietHours) error {
+	old, err := s.storedQuiet(ctx, []string{person})
+	if err != nil {
+		return err
+	}
+	was, had := old[person]
+	if err := habits(ctx, tx, person, "quiet_hours", had, was, q != nil, q); err != nil {
+		return err
+	}
 	if q == nil {
 		return exec(ctx, tx, `DELETE FROM quiet_hours WHERE person = $1`, person)
 	}

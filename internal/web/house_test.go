@@ -113,6 +113,8 @@ type pager struct {
 	view    notify.View
 	open    []notify.Page
 	methods []notify.Method
+	rules   []notify.Rule
+	quiet   *notify.QuietHours
 	answers []bool
 	// returned counts how often the page was given back.
 	returned int
@@ -161,6 +163,14 @@ func (p *pager) Methods(context.Context, string) ([]notify.Method, error) { retu
 
 func (p *pager) SaveMethod(_ context.Context, _ string, m notify.Method) error {
 	p.methods = append(p.methods, m)
+	return nil
+}
+
+func (*pager) Rules(context.Context, string) ([]notify.Rule, error)          { return nil, nil }
+func (p *pager) SetRules(_ context.Context, _ string, r []notify.Rule) error { p.rules = r; return nil }
+func (*pager) Quiet(context.Context, string) (*notify.QuietHours, error)     { return nil, nil }
+func (p *pager) SetQuiet(_ context.Context, _ string, q *notify.QuietHours) error {
+	p.quiet = q
 	return nil
 }
 

@@ -30,6 +30,8 @@ func (s *server) oncallRoutes() {
 	s.get("/on-call/me", s.myDuty)
 	s.post("/on-call/me/methods", s.addMethod)
 	s.post("/on-call/me/methods/{id}/{do}", s.methodDo)
+	s.post("/on-call/me/rules", s.saveRules)
+	s.post("/on-call/me/quiet-hours", s.saveQuiet)
 }
 
 func (s *server) oncallNow(q *req) error {
@@ -169,21 +171,9 @@ func (s *server) shifts(q *req) ([]shift, error) {
 	return out, nil
 }
 
-func (s *server) myDuty(q *req) error {
-	shifts, err := s.shifts(q)
-	if err != nil {
-		return err
-	}
-	methods, err := s.Notify.Methods(q.ctx, q.actor.ID)
-	if err != nil {
-		return err
-	}
-	return q.show("oncall", q.t("web.oncall.me"), myDutyPage(shifts, methods))
-}
-
 func (s *server) addMethod(q *req) error {
 	err := s.Notify.SaveMethod(q.ctx, q.actor.ID, notify.Method{ID: methodID(q.form("method.kind")), Kind: q.form("method.kind"), To: q.form("method.to")})
-	return s.methodSaved(q, err, "web.method.added")
+	return s.mine(q, err, "web.method.added")
 }
 
 func (s *server) methodDo(q *req) error {
@@ -191,26 +181,11 @@ func (s *server) methodDo(q *req) error {
 	switch q.r.PathValue("do") {
 	case "test":
 		_, err := s.Notify.SendTest(q.ctx, q.actor.ID, id)
-		return s.methodSaved(q, err, "web.method.tested")
+		return s.mine(q, err, "web.method.tested")
 	case "remove":
-		return s.methodSaved(q, s.Notify.RemoveMethod(q.ctx, q.actor.ID, id), "web.method.removed")
+		return s.mine(q, s.Notify.RemoveMethod(q.ctx, q.actor.ID, id), "web.method.removed")
 	}
 	return kit.NotFound("command", q.r.PathValue("do"))
-}
-
-func (s *server) methodSaved(q *req, err error, done string) error {
-	if err == nil {
-		return q.done("/on-call/me", q.t(done))
-	}
-	shifts, get := s.shifts(q)
-	if get != nil {
-		return err
-	}
-	methods, get := s.Notify.Methods(q.ctx, q.actor.ID)
-	if get != nil {
-		return err
-	}
-	return q.again(err, "oncall", q.t("web.oncall.me"), myDutyPage(shifts, methods))
 }
 
 func scheduleName(lang string, s oncall.Schedule) string {

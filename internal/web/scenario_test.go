@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"html"
+	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
@@ -400,4 +401,30 @@ func TestHandoverNamesWhoIsAwake(t *testing.T) {
 	at := h.post("/incidents/new", "title", "Payments fail")
 	body := h.get(at + "/handover")
 	contains(t, body, "bob · 18:00<", "zoe · 01:00 · asleep hours<")
+}
+
+// What a person prefers is saved as a whole, and what is wrong stands at its line with
+// what was typed.
+func TestRulesAndQuietHours(t *testing.T) {
+	h := open(t)
+	h.signIn()
+	h.notify.methods = []notify.Method{{ID: "mail", Kind: "email", To: "ana@example.com"}}
+	contains(t, h.get("/on-call/me"), `name="notify[0].after"`, `name="quiet_hours.from"`)
+	h.post("/on-call/me/rules", "notify[1].after", "2m", "notify[1].method", "mail", "notify[1].sev1", "1", "notify[1].sev2", "1")
+	if len(h.notify.rules) != 1 || h.notify.rules[0].After != 2*time.Minute || len(h.notify.rules[0].Severities) != 2 {
+		t.Errorf("rules %+v", h.notify.rules)
+	}
+	res, body := h.do("POST", "/on-call/me/rules", url.Values{"notify[1].after": {"soon"}, "notify[1].method": {"mail"}})
+	if res.StatusCode != http.StatusUnprocessableEntity {
+		t.Errorf("a delay that is none: %d", res.StatusCode)
+	}
+	contains(t, body, `value="soon"`, `id="e-notify[1].after"`)
+	h.post("/on-call/me/quiet-hours", "quiet_hours.from", "22:00", "quiet_hours.to", "07:00")
+	if h.notify.quiet == nil || h.notify.quiet.From != "22:00" {
+		t.Errorf("quiet %+v", h.notify.quiet)
+	}
+	h.post("/on-call/me/quiet-hours", "quiet_hours.from", "", "quiet_hours.to", "")
+	if h.notify.quiet != nil {
+		t.Errorf("quiet %+v", h.notify.quiet)
+	}
 }

@@ -275,7 +275,7 @@ func TestEveryLinkLeadsSomewhere(t *testing.T) {
 
 // postOnly are the targets of forms, which answer no GET.
 func postOnly(path string) bool {
-	for _, part := range []string{"/do/", "/pages/", "/login", "/logout", "/language", "/theme", "/keys", "/methods", "/overrides", "/settings/roles", "/me/password", "/attach", "/acknowledge", "/resolve", "/detach", "/approve", "/reopen", "/actions/ACT-", "/review", "/actions", "/link", "/suspend", "/test", "/key", "/remove", "/revoke"} {
+	for _, part := range []string{"/do/", "/pages/", "/login", "/logout", "/language", "/theme", "/keys", "/methods", "/me/rules", "/quiet-hours", "/overrides", "/settings/roles", "/me/password", "/attach", "/acknowledge", "/resolve", "/detach", "/approve", "/reopen", "/actions/ACT-", "/review", "/actions", "/link", "/suspend", "/test", "/key", "/remove", "/revoke"} {
 		if strings.Contains(path, part) {
 			return true
 		}
