@@ -73,7 +73,7 @@ func Open(ctx context.Context, cfg Config) (*App, error) {
 		_, _ = rand.Read(b)
 		cfg.Node = hex.EncodeToString(b)
 	}
-	a.worker = due.NewWorker(d, due.WithOwner(cfg.Node))
+	a.worker = due.NewWorker(d, due.WithOwner(cfg.Node), due.WithClockBack(clockBack))
 	tokens, err := a.tokenKey(ctx, key)
 	if err != nil {
 		_ = d.Close()

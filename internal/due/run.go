@@ -19,23 +19,28 @@ func (l *loop) run(ctx context.Context) {
 			l.sleep(ctx, sleep)
 			continue
 		}
-		progress := false
+		progress, fails := false, false
 		for _, kind := range due {
 			if ctx.Err() != nil {
 				return
 			}
-			if l.runKind(ctx, l.tasks[kind]) {
-				progress = true
-			}
+			some, err := l.runKind(ctx, l.tasks[kind])
+			progress, fails = progress || some, fails || err != nil
 		}
-		if !progress {
-			// Another node has the rows, or the database fails.
+		switch {
+		case progress:
+		case fails:
+			l.sleep(ctx, faultPause)
+		default:
+			// Another node has the rows.
 			l.sleep(ctx, 50*time.Millisecond)
 		}
 	}
 }
 
-func (l *loop) runKind(ctx context.Context, t Task) (progress bool) {
+// runKind does the first rows of a kind. The error is one of the database; of a row
+// that fails the next try is noted, which is progress.
+func (l *loop) runKind(ctx context.Context, t Task) (progress bool, fault error) {
 	defer l.w.begin()()
 	// A stop must not tear a transaction apart that has begun.
 	ctx = actor(context.WithoutCancel(ctx))
@@ -53,24 +58,27 @@ func (l *loop) runKind(ctx context.Context, t Task) (progress bool) {
 		return nil
 	})
 	if err == nil {
-		return len(rows) > 0
+		return len(rows) > 0, nil
 	}
 	if len(rows) == 0 {
-		l.w.d.Log().Error("due rows cannot be taken", "kind", t.Kind, "error", err)
-		return false
+		l.w.fault(ctx, "due rows cannot be taken", t.Kind, err)
+		return false, err
 	}
 	if len(rows) == 1 {
-		return l.failed(ctx, rows[0], err)
+		err := l.failed(ctx, rows[0], err)
+		return err == nil, err
 	}
 	for _, h := range rows {
-		if l.runOne(ctx, t, h) {
-			progress = true
+		if err := l.runOne(ctx, t, h); err != nil {
+			fault = err
+			continue
 		}
+		progress = true
 	}
-	return progress
+	return progress, fault
 }
 
-func (l *loop) runOne(ctx context.Context, t Task, h held) bool {
+func (l *loop) runOne(ctx context.Context, t Task, h held) error {
 	err := l.w.d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
 		rows, err := takeOne(ctx, tx, h, l.w.d.LeaseNow())
 		if err != nil || len(rows) == 0 {
@@ -79,19 +87,21 @@ func (l *loop) runOne(ctx context.Context, t Task, h held) bool {
 		return safeRun(ctx, tx, t, rows[0].Row)
 	})
 	if err == nil {
-		return true
+		return nil
 	}
 	return l.failed(ctx, h, err)
 }
 
-func (l *loop) failed(ctx context.Context, h held, err error) bool {
+// failed puts a row back for a later try. Where not even that can be written, the
+// row stays as it was, and the error is the database's.
+func (l *loop) failed(ctx context.Context, h held, cause error) error {
 	wait := backoff(h.Attempts)
-	l.w.d.Log().Error("due row failed and is tried again", "kind", h.Kind, "key", h.Key, "attempt", h.Attempts, "again_in", wait, "error", err)
 	if err := postpone(ctx, l.w.d, h, l.w.d.LeaseNow().Add(wait), false); err != nil {
-		l.w.d.Log().Error("due row cannot be put back; it stays as it was", "kind", h.Kind, "key", h.Key, "error", err)
-		return false
+		l.w.fault(ctx, "due rows cannot be put back; they stay as they were", h.Kind, err)
+		return err
 	}
-	return true
+	l.w.d.Log().Error("due row failed and is tried again", "kind", h.Kind, "key", h.Key, "attempt", h.Attempts, "again_in", wait, "error", cause)
+	return nil
 }
 
 func safeRun(ctx context.Context, tx *db.Tx, t Task, r Row) (err error) {

@@ -39,7 +39,11 @@ func (l *loop) runSends(ctx context.Context) {
 			l.sleep(ctx, sleep)
 			continue
 		}
-		rows, until := l.claim(sendCtx, t, free)
+		rows, until, err := l.claim(sendCtx, t, free)
+		if err != nil {
+			l.sleep(ctx, faultPause)
+			continue
+		}
 		if len(rows) == 0 {
 			l.sleep(ctx, 50*time.Millisecond)
 			continue
@@ -58,25 +62,25 @@ func (l *loop) runSends(ctx context.Context) {
 
 // claim takes up to n rows, with the Claimed hook in the same transaction. A hook
 // that fails for one row must not hold up the others, hence the second way.
-func (l *loop) claim(ctx context.Context, t Task, n int) ([]held, time.Time) {
+func (l *loop) claim(ctx context.Context, t Task, n int) ([]held, time.Time, error) {
 	rows, until, err := l.claimOnce(ctx, t, n)
 	if err == nil {
-		return rows, until
+		return rows, until, nil
 	}
 	if len(rows) > 1 {
 		rows, until, err = l.claimOnce(ctx, t, 1)
 		if err == nil {
-			return rows, until
+			return rows, until, nil
 		}
 	}
 	if len(rows) == 1 {
-		l.w.d.Log().Error("due row cannot be claimed and is tried again", "kind", t.Kind, "key", rows[0].Key, "error", err)
-		if err := l.delayUnclaimed(ctx, rows[0]); err == nil {
-			return nil, until
+		if l.delayUnclaimed(ctx, rows[0]) == nil {
+			l.w.d.Log().Error("due row cannot be claimed and is tried again", "kind", t.Kind, "key", rows[0].Key, "error", err)
+			return nil, until, nil
 		}
 	}
-	l.w.d.Log().Error("due rows cannot be claimed", "kind", t.Kind, "error", err)
-	return nil, until
+	l.w.fault(ctx, "due rows cannot be claimed", t.Kind, err)
+	return nil, until, err
 }
 
 func (l *loop) claimOnce(ctx context.Context, t Task, n int) (rows []held, until time.Time, err error) {

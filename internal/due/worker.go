@@ -45,6 +45,14 @@ type Worker struct {
 	// tell whether nothing happened between two looks.
 	busy       atomic.Int64
 	generation atomic.Int64
+
+	// seen is how far the clock has come, Unix microseconds.
+	seen      atomic.Int64
+	clockBack func(ctx context.Context, tx *db.Tx, before, after time.Time) error
+
+	// faults are the causes that were logged, and when.
+	faultMu sync.Mutex
+	faults  map[string]time.Time
 }
 
 // Option changes a worker.
@@ -55,7 +63,7 @@ func WithOwner(name string) Option { return func(w *Worker) { w.owner = name } }
 
 // NewWorker makes a worker of a database.
 func NewWorker(d *db.DB, opts ...Option) *Worker {
-	w := &Worker{d: d, owner: kit.Secret(6), byKey: map[string]*loop{}}
+	w := &Worker{d: d, owner: kit.Secret(6), byKey: map[string]*loop{}, faults: map[string]time.Time{}}
 	for _, o := range opts {
 		o(w)
 	}
@@ -139,9 +147,7 @@ func (w *Worker) Run(ctx context.Context) error {
 			wg.Go(func() { l.run(ctx) })
 		}
 	}
-	if w.d.Dialect() == db.PostgreSQL {
-		wg.Go(func() { w.followClock(ctx) })
-	}
+	wg.Go(func() { w.followClock(ctx) })
 	wg.Go(func() {
 		_ = w.d.Listen(ctx, map[string]func(string){"due": func(kind string) {
 			if kind == "" {
@@ -154,23 +160,6 @@ func (w *Worker) Run(ctx context.Context) error {
 	<-ctx.Done()
 	wg.Wait()
 	return nil
-}
-
-// followClock measures again and again how far this machine's clock is from the
-// database's: one that is put right while the process runs must not make its
-// leases look longer or shorter than those of the other nodes.
-func (w *Worker) followClock(ctx context.Context) {
-	tick := time.NewTicker(sweep)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			// A database that is gone is told of by the loops.
-			_ = w.d.MeasureSkew(ctx)
-		}
-	}
 }
 
 // Wake makes every loop look at the clock and the rows now.
@@ -222,6 +211,7 @@ func (w *Worker) Pending(ctx context.Context, kinds ...string) ([]Row, error) {
 // Idle waits until no row of the registered kinds is due and this worker has
 // nothing in flight: for tests that moved the clock.
 func (w *Worker) Idle(ctx context.Context) error {
+	w.sawClock()
 	for {
 		w.Wake()
 		before := w.generation.Load()
@@ -260,9 +250,7 @@ func (l *loop) look(ctx context.Context) (due []string, sleep time.Duration) {
 	l.next.Store(0)
 	hs, err := heads(ctx, l.w.d, l.kinds)
 	if err != nil {
-		if ctx.Err() == nil {
-			l.w.d.Log().Error("due rows cannot be read", "lane", l.lane, "error", err)
-		}
+		l.w.fault(ctx, "due rows cannot be read", string(l.lane), err)
 		return nil, sweep
 	}
 	now := l.w.d.LeaseNow()

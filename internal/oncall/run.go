@@ -149,11 +149,32 @@ func (s *Service) runRung(ctx context.Context, tx *db.Tx, l *run, rung Rung, st 
 	return len(st.people) > 0 || last || len(st.channels) > 0 && len(st.skipped) == 0, err
 }
 
+// follow lets the ladder keep its distances when its row was moved because the clock
+// was put back. What it remembers of an instant that now lies ahead was noted by the
+// clock as it was before.
+func (l *run) follow(due, now time.Time) {
+	back := kit.FromMicros(l.row.NextAt).Sub(due)
+	if l.row.NextAt == 0 || back <= 0 {
+		return
+	}
+	l.pos.Base = l.pos.Base.Add(-back)
+	if kit.FromMicros(l.row.ActiveAt).After(now) {
+		l.row.ActiveAt -= back.Microseconds()
+	}
+	for person, ask := range l.frozen.Asked {
+		if kit.FromMicros(ask.At).After(now) {
+			ask.At -= back.Microseconds()
+			l.frozen.Asked[person] = ask
+		}
+	}
+}
+
 func (s *Service) stepDue(ctx context.Context, tx *db.Tx, row due.Row) error {
 	l, err := s.lockRun(ctx, tx, row.Key)
 	if err != nil || l == nil || l.row.State != Running {
 		return err
 	}
+	l.follow(row.DueAt, tx.Now())
 	stale, err := s.p.Parameters.Duration(ctx, "P.stale")
 	if err != nil {
 		return err

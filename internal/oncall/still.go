@@ -31,7 +31,10 @@ func (s *Service) stillDue(ctx context.Context, tx *db.Tx, row due.Row) error {
 		return err
 	}
 	now := tx.Now()
-	if now.Before(kit.FromMicros(l.row.ActiveAt).Add(still)) {
+	active := kit.FromMicros(l.row.ActiveAt)
+	// Activity that lies ahead was noted before the clock was put back, and the row
+	// was moved with it.
+	if !active.After(now) && now.Before(active.Add(still)) {
 		return s.watch(ctx, tx, l)
 	}
 	list, err := s.lockIncident(ctx, tx, l.row.Incident)

@@ -337,7 +337,8 @@ func TestOldSchema(t *testing.T) {
 	}
 }
 
-// TestClockMoves puts the clock back and forth by an hour while an escalation runs.
+// TestClockMoves puts the clock back and forth by an hour while an escalation runs:
+// the ladder goes on after the time that was meant, or at once, never later.
 func TestClockMoves(t *testing.T) {
 	for name, by := range map[string]time.Duration{"back": -time.Hour, "forth": time.Hour} {
 		t.Run(name, func(t *testing.T) {
@@ -346,8 +347,21 @@ func TestClockMoves(t *testing.T) {
 				h.page("ana")
 				h.settle()
 				before := h.last("page.opened", &struct{}{}).RecordedAt
+				h.forward(4 * time.Minute)
 				h.clock.Advance(by)
+				if by < 0 {
+					h.eventually("the step is recorded", func() bool {
+						facts, err := h.app.Ledger().Facts(t.Context(), ledger.Filter{Types: []string{"clock_check.finished"}, Limit: 10})
+						if err != nil {
+							t.Fatal(err)
+						}
+						return len(facts) == 1
+					})
+				}
 				h.settle()
+				if paged := h.paged("paul"); paged != (by > 0) {
+					t.Errorf("the second person is paged at once: %v", paged)
+				}
 				// A new alarm pages at once by the new clock.
 				if status, _ := h.trigger("moved"); status != http.StatusAccepted {
 					t.Fatal(status)
@@ -357,10 +371,19 @@ func TestClockMoves(t *testing.T) {
 				if at := h.last("page.opened", &struct{}{}).RecordedAt; by < 0 && !at.Before(before) {
 					t.Errorf("recorded at %s, which is not the clock's time", at)
 				}
-				// The escalation goes on to the second person, once.
+				// The escalation goes on to the second person a minute later, then to the
+				// commander five minutes after.
+				h.forward(time.Minute + time.Second)
+				if !h.paged("paul") {
+					t.Error("the second person is not paged in time")
+				}
+				if by < 0 && h.paged("camille") {
+					t.Error("the commander is paged before the time")
+				}
 				h.forward(5*time.Minute + time.Second)
-				h.page("paul")
-				h.settle()
+				if !h.paged("camille") {
+					t.Error("the commander is not paged in time")
+				}
 				seen := map[string]int{}
 				for _, r := range h.pages.Taken() {
 					if seen[r.ID]++; seen[r.ID] > 1 {
@@ -370,4 +393,15 @@ func TestClockMoves(t *testing.T) {
 			})
 		})
 	}
+}
+
+// paged tells whether a page to the person went out.
+func (h timed) paged(person string) bool {
+	h.t.Helper()
+	for _, r := range h.pages.Taken() {
+		if r.Type() == "page" && readPage(h.t, r.Body).Data.Person == person {
+			return true
+		}
+	}
+	return false
 }
