@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"tocsin/internal/identity"
 	"tocsin/internal/kit"
 	"tocsin/internal/notify"
 	"tocsin/internal/oncall"
@@ -94,6 +95,65 @@ func TestPages(t *testing.T) {
 			call{name: "methods", method: "GET", path: "/me/contact-methods", header: cookie, status: 200, has: []string{`"kind":"email"`, `"default":true`}},
 			call{name: "quiet hours", method: "PUT", path: "/me/quiet-hours", body: `{"from":"22:00","to":"07:00"}`, header: cookie, status: 200},
 			call{name: "bad quiet hours", method: "PUT", path: "/me/quiet-hours", body: `{"from":"25:00","to":"07:00"}`, header: cookie, status: 422, code: "invalid"},
+		)
+	})
+}
+
+// TestPagesByToken answers pages with tokens: each for its owner, one that may
+// acknowledge incidents also accepts for others, and nobody refuses for others.
+func TestPagesByToken(t *testing.T) {
+	each(t, func(t *testing.T, b *bundle) {
+		system := kit.WithActor(t.Context(), kit.System(kit.ViaCLI))
+		for _, n := range []identity.NewToken{
+			{Name: "of paul", Access: kit.AccessViewer, Owner: "paul"},
+			{Name: "of vera", Access: kit.AccessViewer, Owner: "vera"},
+			{Name: "open", Access: kit.AccessViewer, Owner: "paul", Scopes: []string{"incidents:confidential", "incidents:read", "oncall:write"}},
+			{Name: "pages only", Access: kit.AccessResponder, Scopes: []string{"oncall:write"}},
+		} {
+			token, _, err := b.identity.CreateToken(system, n)
+			if err != nil {
+				t.Fatal(n.Name, err)
+			}
+			b.tokens[n.Name] = token
+		}
+		paged := func(declaredBy, body string) (page string) {
+			t.Helper()
+			r := b.do(call{as: declaredBy, method: "POST", path: "/incidents", body: body})
+			id, _ := r.json["id"].(string)
+			if r.status != http.StatusCreated || id == "" {
+				t.Fatal(r.body)
+			}
+			if err := b.notify.OpenPages(system, notify.Open{
+				Ladder: "l-" + id, Step: 1, Round: 1, Incident: id, Ref: r.json["ref"].(string), Title: "Payments fail", Since: b.clock.Now(),
+				Confidential: declaredBy == "secret", People: []notify.Asked{{Person: "paul", Duty: "primary"}},
+			}); err != nil {
+				t.Fatal(err)
+			}
+			l, err := b.notify.Pages(system, notify.Filter{Incident: id})
+			if err != nil || len(l.Items) != 1 {
+				t.Fatalf("%+v, %v", l, err)
+			}
+			return "/pages/" + l.Items[0].ID
+		}
+		one := paged("responder", `{"title":"One"}`)
+		b.run(
+			call{name: "another's token", as: "of vera", method: "POST", path: one + "/acknowledge", status: 403, code: "forbidden"},
+			call{name: "another's token refuses", as: "of vera", method: "POST", path: one + "/refuse", status: 403, code: "forbidden"},
+			call{name: "a viewer's token", as: "viewer", method: "POST", path: one + "/acknowledge", status: 403, code: "forbidden"},
+			call{name: "may not acknowledge", as: "pages only", method: "POST", path: one + "/acknowledge", status: 403, code: "forbidden"},
+			call{name: "refuses for another", as: "responder", method: "POST", path: one + "/refuse", status: 403, code: "forbidden", has: []string{"Paul Roy"}},
+			call{name: "own token", as: "of paul", method: "POST", path: one + "/acknowledge", status: 200, facts: []string{"page.acknowledged"}},
+			call{name: "another speaks for the holder", as: "responder", method: "POST", path: one + "/still", body: `{"here":true}`, status: 403, code: "forbidden"},
+		)
+		two := paged("responder", `{"title":"Two"}`)
+		b.run(call{name: "accepts for another", as: "responder", method: "POST", path: two + "/acknowledge", status: 200, facts: []string{"page.acknowledged"}})
+		three := paged("responder", `{"title":"Three"}`)
+		b.run(call{name: "own token refuses", as: "of paul", method: "POST", path: three + "/refuse", status: 200, facts: []string{"page.refused"}})
+		hidden := paged("secret", `{"title":"Theft","confidential":true}`)
+		b.run(
+			call{name: "hidden from a token", as: "admin", method: "POST", path: hidden + "/acknowledge", status: 404, code: "not_found", hasNot: []string{"Theft", "Paul"}},
+			call{name: "hidden from a token of the person", as: "of paul", method: "POST", path: hidden + "/acknowledge", status: 404, code: "not_found", hasNot: []string{"Theft"}},
+			call{name: "a token with the scope", as: "open", method: "POST", path: hidden + "/acknowledge", status: 200, facts: []string{"page.acknowledged"}},
 		)
 	})
 }

@@ -11,7 +11,8 @@ import (
 )
 
 // Answer takes or refuses a page, and with it all that its bundle stands for. The
-// page is answered by its own person, or by a token or the system on their behalf.
+// page is answered by its own person, with a token of theirs or by the system; a
+// token that may acknowledge the incident may also accept it for them.
 // Pressing twice changes nothing; a page that another person has answers
 // kit.Conflict "taken" with the name.
 func (s *Service) Answer(ctx context.Context, pageID string, accept bool) error {
@@ -26,15 +27,40 @@ func (s *Service) Answer(ctx context.Context, pageID string, accept bool) error 
 		if len(ps) == 0 {
 			return kit.NotFound("page", pageID)
 		}
-		a := kit.ActorFrom(ctx)
-		if a.IsPerson() && a.ID != ps[0].Person.ID {
-			if ps[0].Confidential {
-				return kit.NotFound("page", pageID)
-			}
-			return kit.Forbidden("page.answer", s.name(ctx, ps[0].Person.ID))
+		if err := s.owns(ctx, ps[0], accept); err != nil {
+			return err
 		}
-		return s.answer(ctx, tx, ps[0].Bundle, ps[0].Person.ID, accept, method(a.Via))
+		return s.answer(ctx, tx, ps[0].Bundle, ps[0].Person.ID, accept, method(kit.ActorFrom(ctx).Via))
 	})
+}
+
+// owns refuses an answer to a page of somebody else. Whoever may not see its incident
+// does not learn that there is a page.
+func (s *Service) owns(ctx context.Context, p Page, accept bool) error {
+	a := kit.ActorFrom(ctx)
+	if a.IsSystem() || a.IsPerson() && a.ID == p.Person.ID {
+		return nil
+	}
+	if p.Confidential {
+		if a.Kind != kit.ActorToken || s.p.Incidents == nil {
+			return kit.NotFound("page", p.ID)
+		}
+		// A token without the scope sees none of it, not even for who was paged.
+		sees, err := s.p.Incidents.Sees(ctx, []string{p.Incident})
+		if err != nil {
+			return err
+		}
+		if !sees[p.Incident] {
+			return kit.NotFound("page", p.ID)
+		}
+	}
+	if a.Me() == p.Person.ID {
+		return nil
+	}
+	if a.Kind == kit.ActorToken && accept {
+		return s.p.Rights.Require(ctx, "incident.acknowledge")
+	}
+	return kit.Forbidden("page.answer", s.name(ctx, p.Person.ID))
 }
 
 // method is how an answer came, as facts and pages say it.
@@ -69,15 +95,16 @@ func (s *Service) AnswerIncident(ctx context.Context, incident string, accept bo
 		return err
 	}
 	a := kit.ActorFrom(ctx)
+	me := a.Me()
 	return s.d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
-		ps, err := s.pages(ctx, `incident = ? AND person = ? ORDER BY informs, CASE state WHEN 'open' THEN 0 ELSE 1 END, id DESC LIMIT 1`, incident, a.ID)
+		ps, err := s.pages(ctx, `incident = ? AND person = ? ORDER BY informs, CASE state WHEN 'open' THEN 0 ELSE 1 END, id DESC LIMIT 1`, incident, me)
 		if err != nil {
 			return err
 		}
 		if len(ps) == 0 {
 			return kit.NotFound("page", incident)
 		}
-		return s.answer(ctx, tx, ps[0].Bundle, a.ID, accept, method(a.Via))
+		return s.answer(ctx, tx, ps[0].Bundle, me, accept, method(a.Via))
 	})
 }
 
