@@ -27,7 +27,7 @@ generate: ## the pages' Go code from their templates
 	go tool templ generate -path internal/web
 
 bench: ## the benchmarks, as ratios to the machine's own limits in the same run
-	TOCSIN_TEST_FSYNC=1 go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./...
+	TOCSIN_TEST_FSYNC=1 go test -p 1 -run '^$$' -bench . -benchtime 1x -timeout 60m ./...
 
 fuzz: ## each parser of foreign input, one minute each
 	@for t in $$(grep -rl --include='*_test.go' 'func Fuzz' internal); do \

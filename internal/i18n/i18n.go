@@ -63,6 +63,11 @@ func load() map[string]*catalogue {
 					c.plural[key] = true
 				}
 				c.plain[key] = m.Other
+				// T gives the others as they stand; a bundle of all would take most
+				// of the time that the program needs to start.
+				if !c.plural[key] && !strings.Contains(m.Other, "{{") {
+					continue
+				}
 				if err := bundle.AddMessages(language.Make(lang), m); err != nil {
 					panic(fmt.Errorf("%s: %s: %w", name, key, err))
 				}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"sync"
 )
 
 //go:embed static/*
@@ -16,7 +17,8 @@ var staticFiles embed.FS
 
 type asset struct {
 	url, kind, etag string
-	raw, zipped     []byte
+	raw             []byte
+	zipped          func() []byte // made when it is first asked for
 }
 
 var assets, assetByURL = loadAssets()
@@ -46,7 +48,7 @@ func loadAssets() (byName, byURL map[string]*asset) {
 		default:
 			a.kind = "text/plain; charset=utf-8"
 		}
-		a.zipped = zipped(raw)
+		a.zipped = sync.OnceValue(func() []byte { return zipped(raw) })
 		byName[e.Name()], byURL[a.url] = a, a
 	}
 	return byName, byURL
@@ -83,7 +85,7 @@ func serveStatic(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Type", a.kind)
 	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
 		h.Set("Content-Encoding", "gzip")
-		_, _ = w.Write(a.zipped)
+		_, _ = w.Write(a.zipped())
 		return
 	}
 	_, _ = w.Write(a.raw)
