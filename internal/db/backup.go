@@ -69,9 +69,10 @@ func OpenFile(ctx context.Context, path string) (*DB, error) {
 	return d, nil
 }
 
-// seeded are the tables that the migrations themselves put rows into. Nobody changes
-// those without a fact, so that the ledger tells of it.
-var seeded = []string{"ledger_head", "source", "alert_routes"}
+// seeded are the tables that hold rows in a database that nobody has used: those of
+// the migrations, and what opening it made. Nobody changes those without a fact, so
+// that the ledger tells of it; the copy replaces them.
+var seeded = []string{"ledger_head", "source", "alert_routes", "due_clock", "instance_secret"}
 
 // CopyInto copies every table of one database into another one, which must be
 // migrated and empty, in one transaction on each side. It refuses a target that
