@@ -59,7 +59,7 @@ func incidentRow(names, services map[string]string, i *incident.Incident) Incide
 	}
 	return IncidentRow{
 		ServiceNames: called,
-		Ref: i.Ref(), Title: i.Title, Severity: string(i.Severity), Phase: string(i.Phase), Status: string(i.Status),
+		Ref:          i.Ref(), Title: i.Title, Severity: string(i.Severity), Phase: string(i.Phase), Status: string(i.Status),
 		Commander: who(names, i.Roles[kit.RoleCommander]), Services: i.Services, Declared: i.DeclaredAt, Closed: i.ClosedAt,
 		Recovered: i.RecoveredAt, Exercise: i.Exercise, Confidential: i.Confidential, Answered: !i.AcknowledgedAt.IsZero(),
 	}
