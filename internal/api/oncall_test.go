@@ -93,7 +93,7 @@ func TestPages(t *testing.T) {
 			call{name: "again", method: "POST", path: page + "/acknowledge", header: cookie, status: 200},
 			call{name: "no such page", method: "POST", path: "/pages/none/acknowledge", header: cookie, status: 404, code: "not_found"},
 			call{name: "methods", method: "GET", path: "/me/contact-methods", header: cookie, status: 200, has: []string{`"kind":"email"`, `"default":true`}},
-			call{name: "quiet hours", method: "PUT", path: "/me/quiet-hours", body: `{"from":"22:00","to":"07:00"}`, header: cookie, status: 200},
+			call{name: "quiet hours", method: "PUT", path: "/me/quiet-hours", body: `{"from":"22:00","to":"07:00"}`, header: cookie, status: 200, facts: []string{"method.changed"}},
 			call{name: "bad quiet hours", method: "PUT", path: "/me/quiet-hours", body: `{"from":"25:00","to":"07:00"}`, header: cookie, status: 422, code: "invalid"},
 		)
 	})
