@@ -8,6 +8,7 @@ import (
 
 	"tocsin/internal/app"
 	"tocsin/internal/db/dbtest"
+	"tocsin/internal/identity"
 	"tocsin/internal/kit"
 	"tocsin/internal/ledger"
 	"tocsin/internal/notify"
@@ -174,7 +175,13 @@ func TestStillOnIt(t *testing.T) {
 		if err != nil || len(pages.Items) != 1 || pages.Items[0].Silent == nil || pages.Items[0].ServiceName != (kit.Text{FR: "Paiement", EN: "Payments"}) {
 			t.Fatalf("%+v, %v", pages.Items, err)
 		}
-		// Paul takes it and says by the interface that he is not on it any more.
+		// Paul takes it and says by the interface, with a token of his own, that he is not
+		// on it any more.
+		secret, _, err := h.app.Identity.CreateToken(app.AsSystem(t.Context()), identity.NewToken{Name: "paul", Access: kit.AccessResponder, Owner: "paul"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.token = secret
 		if code := h.call("POST", "/api/v1/pages/"+pages.Items[0].ID+"/acknowledge", map[string]any{}, nil); code != http.StatusOK {
 			t.Fatalf("acknowledge: %d", code)
 		}
