@@ -15,6 +15,7 @@ import (
 	"tocsin/internal/alert"
 	"tocsin/internal/change"
 	"tocsin/internal/continuity"
+	"tocsin/internal/finding"
 	"tocsin/internal/identity"
 	"tocsin/internal/incident"
 	"tocsin/internal/kit"
@@ -34,6 +35,7 @@ type Deps struct {
 	Incident *incident.Service
 	Alert    *alert.Service
 	Change   *change.Service
+	Finding  *finding.Service
 	Oncall   *oncall.Service
 	Notify   *notify.Service
 	Services *continuity.Service
@@ -99,6 +101,7 @@ func New(d Deps) http.Handler {
 	s.incidentCalls()
 	s.alertCalls()
 	s.changeCalls()
+	s.findingCalls()
 	s.oncallCalls()
 	s.pageCalls()
 	s.peopleCalls()

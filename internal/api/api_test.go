@@ -24,6 +24,7 @@ import (
 	"tocsin/internal/db"
 	"tocsin/internal/db/dbtest"
 	"tocsin/internal/i18n"
+	"tocsin/internal/finding"
 	"tocsin/internal/identity"
 	"tocsin/internal/incident"
 	"tocsin/internal/kit"
@@ -184,7 +185,7 @@ func start(t *testing.T, d *db.DB, clock *dbtest.Clock) *bundle {
 		t.Fatal(err)
 	}
 	b.server = httptest.NewServer(api.New(api.Deps{
-		Ledger: b.ledger, Identity: b.identity, Incident: b.incident, Alert: b.alert, Change: change.New(d, b.identity),
+		Ledger: b.ledger, Identity: b.identity, Incident: b.incident, Alert: b.alert, Change: change.New(d, b.identity), Finding: finding.New(d, b.identity, nil),
 		Services: continuity.New(d, b.identity), Oncall: b.oncall, Notify: b.notify, BaseURL: "https://tocsin.example", Version: "1.2.3",
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Session: func(r *http.Request) (kit.Actor, error) {

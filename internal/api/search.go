@@ -12,7 +12,7 @@ import (
 )
 
 type foundView struct {
-	Kind  string `json:"kind" enum:"incident,alert,change,person,action,service"`
+	Kind  string `json:"kind" enum:"incident,alert,finding,change,person,action,service"`
 	ID    string `json:"id"`
 	Ref   string `json:"ref,omitempty"`
 	Title string `json:"title"`
@@ -24,13 +24,13 @@ type foundView struct {
 const perKind = 10
 
 func (s *server) searchCalls() {
-	get(s, "/search", "search", "What has these words: incidents, alerts, changes, people, services", func(ctx context.Context, in *struct {
+	get(s, "/search", "search", "What has these words: incidents, alerts, findings, changes, people, services", func(ctx context.Context, in *struct {
 		Q string `query:"q" required:"true" minLength:"1" maxLength:"200"`
 	},
 	) (list[foundView], error) {
 		out := list[foundView]{Items: []foundView{}}
 		for _, look := range []func(context.Context, string) ([]foundView, error){
-			s.findIncidents, s.findAlerts, s.findChange, s.findPeople, s.findServices,
+			s.findIncidents, s.findAlerts, s.findFindings, s.findChange, s.findPeople, s.findServices,
 		} {
 			l, err := look(ctx, in.Q)
 			if err != nil {

@@ -16,6 +16,7 @@ import (
 	"tocsin/internal/db"
 	"tocsin/internal/dossier"
 	"tocsin/internal/due"
+	"tocsin/internal/finding"
 	"tocsin/internal/identity"
 	"tocsin/internal/incident"
 	"tocsin/internal/ingest"
@@ -39,6 +40,7 @@ type App struct {
 	Continuity *continuity.Service
 	Change     *change.Service
 	Alert      *alert.Service
+	Finding    *finding.Service
 	Incident   *incident.Service
 	Oncall     *oncall.Service
 	Notify     *notify.Service
@@ -126,6 +128,7 @@ func (a *App) wire(tokens []byte) {
 	a.Change = change.New(a.db, a.Identity)
 	a.Alert = alert.New(a.db, a.Identity, alert.WithNeeds(a.Continuity.HardNeeds))
 	p := ports{a}
+	a.Finding = finding.New(a.db, a.Identity, p)
 	a.Notify = notify.New(a.db, notify.Ports{
 		Rights: a.Identity, People: recipients{p}, Words: words{}, Parameters: p, Incidents: recipients{p}, Senders: a.senders(),
 		BaseURL: func() string { return a.cfg.BaseURL }, Key: tokens,
@@ -134,6 +137,7 @@ func (a *App) wire(tokens []byte) {
 	a.Incident = incident.New(a.ledger, a.Identity, a.Oncall, p, p, p)
 	a.dossiers = dossier.New(a.Incident, a.ledger, a.names)
 	a.worker.Register(a.Alert.Tasks()...)
+	a.worker.Register(a.Finding.Tasks()...)
 	a.worker.Register(a.Oncall.Tasks()...)
 	a.worker.Register(a.Notify.Tasks()...)
 	a.worker.Register(a.Identity.Tasks()...)
@@ -177,11 +181,11 @@ func (a *App) Handler() http.Handler {
 	mux.HandleFunc("GET /healthz", a.healthz)
 	mux.HandleFunc("GET /readyz", a.readyz)
 	mux.Handle("GET /metrics", a.metrics())
-	in := ingest.Handler(a.Alert, a.Change, ingest.Options{Clock: a.cfg.Clock, Log: a.cfg.Log, Version: cli.Version})
+	in := ingest.Handler(a.Alert, a.Change, a.Finding, ingest.Options{Clock: a.cfg.Clock, Log: a.cfg.Log, Version: cli.Version})
 	mux.Handle("/in/", in)
 	mux.Handle("/v2/", in)
 	mux.Handle("/api/", api.New(api.Deps{
-		Ledger: a.ledger, Identity: a.Identity, Incident: a.Incident, Alert: a.Alert, Change: a.Change, Oncall: a.Oncall, Notify: a.Notify, Services: a.Continuity,
+		Ledger: a.ledger, Identity: a.Identity, Incident: a.Incident, Alert: a.Alert, Change: a.Change, Finding: a.Finding, Oncall: a.Oncall, Notify: a.Notify, Services: a.Continuity,
 		Session: a.session, Apply: a.Apply, Export: a.Export, Report: a.dossiers.Report, Sheet: a.Sheet, Doctor: a.Doctor, Log: a.cfg.Log, BaseURL: a.cfg.BaseURL, Version: cli.Version,
 	}))
 	a.mountPractice(mux)

@@ -49,7 +49,7 @@ func (a *App) Doctor(ctx context.Context) ([]kit.Finding, error) {
 	return out, nil
 }
 
-func finding(check, state, key string, pairs ...any) []kit.Finding {
+func noted(check, state, key string, pairs ...any) []kit.Finding {
 	f := kit.Finding{Check: check, State: state, Key: "doctor." + key, Args: map[string]any{}}
 	for n := 0; n+1 < len(pairs); n += 2 {
 		f.Args[pairs[n].(string)] = pairs[n+1]
@@ -59,23 +59,23 @@ func finding(check, state, key string, pairs ...any) []kit.Finding {
 
 func (a *App) checkDatabase(ctx context.Context) ([]kit.Finding, error) {
 	if err := a.db.Ping(ctx); err != nil {
-		return finding("database", kit.FindingFail, "database.gone"), nil
+		return noted("database", kit.FindingFail, "database.gone"), nil
 	}
 	rep, err := a.ledger.Verify(ctx, ledger.VerifyOptions{})
 	if err != nil {
 		return nil, err
 	}
 	if !rep.OK() {
-		return finding("ledger", kit.FindingFail, "ledger.broken", "problem", rep.Problems[0].Text), nil
+		return noted("ledger", kit.FindingFail, "ledger.broken", "problem", rep.Problems[0].Text), nil
 	}
-	return finding("ledger", kit.FindingOK, "ledger.ok", "facts", rep.Facts), nil
+	return noted("ledger", kit.FindingOK, "ledger.ok", "facts", rep.Facts), nil
 }
 
 func (a *App) checkWorker(context.Context) ([]kit.Finding, error) {
 	if time.Since(a.worker.Turned()) > 5*time.Second {
-		return finding("worker", kit.FindingFail, "worker.stuck"), nil
+		return noted("worker", kit.FindingFail, "worker.stuck"), nil
 	}
-	return finding("worker", kit.FindingOK, "worker.ok"), nil
+	return noted("worker", kit.FindingOK, "worker.ok"), nil
 }
 
 // checkClock measures against PostgreSQL alone: SQLite has no clock of its own.
@@ -89,17 +89,17 @@ func (a *App) checkClock(ctx context.Context) ([]kit.Finding, error) {
 	skew := a.db.LeaseNow().Sub(a.db.Now()).Abs().Truncate(10 * time.Millisecond)
 	switch {
 	case skew >= skewFail:
-		return finding("clock", kit.FindingFail, "clock.drift", "drift", skew.String()), nil
+		return noted("clock", kit.FindingFail, "clock.drift", "drift", skew.String()), nil
 	case skew >= skewWarn:
-		return finding("clock", kit.FindingWarn, "clock.drift", "drift", skew.String()), nil
+		return noted("clock", kit.FindingWarn, "clock.drift", "drift", skew.String()), nil
 	}
-	return finding("clock", kit.FindingOK, "clock.ok"), nil
+	return noted("clock", kit.FindingOK, "clock.ok"), nil
 }
 
 func (a *App) checkDisk(context.Context) ([]kit.Finding, error) {
 	var st syscall.Statfs_t
 	if err := syscall.Statfs(a.cfg.Data, &st); err != nil {
-		return finding("disk", kit.FindingWarn, "disk.unknown", "path", a.cfg.Data), nil
+		return noted("disk", kit.FindingWarn, "disk.unknown", "path", a.cfg.Data), nil
 	}
 	free := st.Bavail * uint64(max(st.Bsize, 0))
 	state, key := kit.FindingOK, "disk.ok"
@@ -109,7 +109,7 @@ func (a *App) checkDisk(context.Context) ([]kit.Finding, error) {
 	case free < diskLow:
 		state, key = kit.FindingWarn, "disk.low"
 	}
-	return finding("disk", state, key, "path", a.cfg.Data, "free", int64(math.Round(float64(free)/(1<<20)))), nil
+	return noted("disk", state, key, "path", a.cfg.Data, "free", int64(math.Round(float64(free)/(1<<20)))), nil
 }
 
 func (a *App) checkBackup(ctx context.Context) ([]kit.Finding, error) {
@@ -122,22 +122,22 @@ func (a *App) checkBackup(ctx context.Context) ([]kit.Finding, error) {
 		return json.Unmarshal(f.Body, &b) != nil || !b.Verified
 	})
 	if len(l) == 0 {
-		return finding("backup", kit.FindingFail, "backup.none"), nil
+		return noted("backup", kit.FindingFail, "backup.none"), nil
 	}
 	age := a.db.Now().Sub(l[0].HappenedAt)
 	if age > backupStale {
-		return finding("backup", kit.FindingWarn, "backup.old", "age", age.Truncate(time.Minute)), nil
+		return noted("backup", kit.FindingWarn, "backup.old", "age", age.Truncate(time.Minute)), nil
 	}
-	return finding("backup", kit.FindingOK, "backup.ok", "age", age.Truncate(time.Minute)), nil
+	return noted("backup", kit.FindingOK, "backup.ok", "age", age.Truncate(time.Minute)), nil
 }
 
 func (a *App) checkMail(ctx context.Context) ([]kit.Finding, error) {
 	r, err := a.relay(ctx)
 	if err != nil {
-		return finding("mail", kit.FindingFail, "mail.unusable", "problem", err.Error()), nil
+		return noted("mail", kit.FindingFail, "mail.unusable", "problem", err.Error()), nil
 	}
 	if r.Host == "" {
-		return finding("mail", kit.FindingWarn, "mail.none"), nil
+		return noted("mail", kit.FindingWarn, "mail.none"), nil
 	}
 	port := r.Port
 	if port == 0 {
@@ -150,10 +150,10 @@ func (a *App) checkMail(ctx context.Context) ([]kit.Finding, error) {
 	d := net.Dialer{Timeout: relayWait}
 	c, err := d.DialContext(ctx, "tcp", at)
 	if err != nil {
-		return finding("mail", kit.FindingFail, "mail.unreachable", "relay", at), nil
+		return noted("mail", kit.FindingFail, "mail.unreachable", "relay", at), nil
 	}
 	_ = c.Close()
-	return finding("mail", kit.FindingOK, "mail.ok", "relay", at), nil
+	return noted("mail", kit.FindingOK, "mail.ok", "relay", at), nil
 }
 
 func (a *App) checkDuty(ctx context.Context) ([]kit.Finding, error) {
@@ -162,15 +162,15 @@ func (a *App) checkDuty(ctx context.Context) ([]kit.Finding, error) {
 		return nil, err
 	}
 	if len(schedules) == 0 {
-		return finding("oncall", kit.FindingFail, "oncall.none"), nil
+		return noted("oncall", kit.FindingFail, "oncall.none"), nil
 	}
 	gaps, err := a.Oncall.Gaps(ctx, gapDays)
 	if err != nil || len(gaps) == 0 {
-		return finding("oncall", kit.FindingOK, "oncall.ok", "days", gapDays), err
+		return noted("oncall", kit.FindingOK, "oncall.ok", "days", gapDays), err
 	}
 	var out []kit.Finding
 	for _, g := range gaps {
-		out = append(out, finding("oncall", kit.FindingWarn, "oncall.gap", "schedule", g.Schedule, "from", g.From, "to", g.To)...)
+		out = append(out, noted("oncall", kit.FindingWarn, "oncall.gap", "schedule", g.Schedule, "from", g.From, "to", g.To)...)
 	}
 	return out, nil
 }
@@ -191,7 +191,7 @@ func (a *App) checkMethods(ctx context.Context) ([]kit.Finding, error) {
 		out = append(out, judgeMethods(p.Name, p.ID, methods)...)
 	}
 	if len(out) == 0 {
-		return finding("methods", kit.FindingOK, "methods.ok"), nil
+		return noted("methods", kit.FindingOK, "methods.ok"), nil
 	}
 	return out, nil
 }
@@ -214,11 +214,11 @@ func judgeMethods(name, id string, methods []notify.Method) []kit.Finding {
 	}
 	switch {
 	case works == 0:
-		return finding("methods", kit.FindingFail, "methods.none", "name", name, "id", id)
+		return noted("methods", kit.FindingFail, "methods.none", "name", name, "id", id)
 	case len(unverified) > 0:
-		return finding("methods", kit.FindingWarn, "methods.unverified", "name", name, "id", id, "methods", strings.Join(unverified, ", "))
+		return noted("methods", kit.FindingWarn, "methods.unverified", "name", name, "id", id, "methods", strings.Join(unverified, ", "))
 	case len(stale) > 0:
-		return finding("methods", kit.FindingWarn, "methods.stale", "name", name, "id", id, "methods", strings.Join(stale, ", "))
+		return noted("methods", kit.FindingWarn, "methods.stale", "name", name, "id", id, "methods", strings.Join(stale, ", "))
 	}
 	return nil
 }
@@ -231,11 +231,11 @@ func (a *App) checkRoles(ctx context.Context) ([]kit.Finding, error) {
 			return nil, err
 		}
 		if len(people) == 0 {
-			out = append(out, finding("roles", kit.FindingWarn, "roles.empty", "who", string(role))...)
+			out = append(out, noted("roles", kit.FindingWarn, "roles.empty", "who", string(role))...)
 		}
 	}
 	if len(out) == 0 {
-		return finding("roles", kit.FindingOK, "roles.ok"), nil
+		return noted("roles", kit.FindingOK, "roles.ok"), nil
 	}
 	return out, nil
 }
@@ -249,7 +249,7 @@ func (a *App) checkLastResort(ctx context.Context) ([]kit.Finding, error) {
 		return nil, err
 	}
 	if o.LastResort == nil || o.LastResort.Email == "" {
-		return finding("last_resort", kit.FindingWarn, "last_resort.none"), nil
+		return noted("last_resort", kit.FindingWarn, "last_resort.none"), nil
 	}
-	return finding("last_resort", kit.FindingOK, "last_resort.ok", "name", o.LastResort.Name), nil
+	return noted("last_resort", kit.FindingOK, "last_resort.ok", "name", o.LastResort.Name), nil
 }

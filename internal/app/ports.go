@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"tocsin/internal/finding"
 	"tocsin/internal/identity"
 	"tocsin/internal/incident"
 	"tocsin/internal/kit"
@@ -24,6 +25,7 @@ var (
 	_ incident.Appointments = ports{}
 	_ incident.People       = ports{}
 	_ incident.Settings     = ports{}
+	_ finding.Settings      = ports{}
 	_ incident.Roster       = (*oncall.Service)(nil)
 )
 
@@ -150,6 +152,20 @@ func (p ports) Duration(ctx context.Context, name string) (time.Duration, error)
 // Limit is a parameter by the name that incidents use.
 func (p ports) Limit(ctx context.Context, name string) (time.Duration, error) {
 	return p.a.Identity.Parameter(ctx, name)
+}
+
+// Limits are the parameters for findings.
+func (p ports) Limits(ctx context.Context) (finding.Limits, error) {
+	all, err := p.a.Identity.Parameters(ctx)
+	if err != nil {
+		return finding.Limits{}, err
+	}
+	l := finding.Limits{
+		Severity: finding.Severity(all.Text("P.vuln_sev")), Triage: all.Number("P.vuln_triage"),
+		Fix: map[finding.Severity]int{finding.Critical: all.Number("P.vuln_fix.critical"), finding.High: all.Number("P.vuln_fix.high")},
+	}
+	l.Zone, err = p.Zone(ctx)
+	return l, err
 }
 
 // Levels are the cells of the response levels that the organisation changed.

@@ -56,6 +56,12 @@ func (a *App) reactions() []ledger.Consumer {
 			"alert.attached": on(a.alertAttached),
 			"alert.detached": on(a.alertDetached),
 		}),
+		inSteps(64, consumer("findings", table{
+			"finding.opened":   on(a.findingOpened),
+			"finding.reopened": on(a.findingReopened),
+			"finding.fixed":    on(a.findingFixed),
+			"finding.decided":  on(a.findingDecided),
+		})),
 		{Name: "activity", Types: []string{"incident.*", "task.*", "handover.*"}, Handle: a.activity},
 		consumer("checkpoints", table{"incident.closed": on(a.incidentClosed)}),
 		consumer("alarm", table{"reaction.failed": on(a.tellFailure)}),

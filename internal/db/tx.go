@@ -271,6 +271,14 @@ func (tx *Tx) NextNumber(ctx context.Context, prefix string) (int64, error) {
 	return n, MapError(err)
 }
 
+// NextNumbers takes the next n numbers of a series at once and gives the first.
+func (tx *Tx) NextNumbers(ctx context.Context, prefix string, n int) (int64, error) {
+	var last int64
+	err := tx.QueryRow(ctx, `INSERT INTO reference_counter (prefix, last) VALUES ($1, $2)
+		ON CONFLICT (prefix) DO UPDATE SET last = reference_counter.last + excluded.last RETURNING last`, prefix, n).Scan(&last)
+	return last - int64(n) + 1, MapError(err)
+}
+
 // NoRows turns sql.ErrNoRows into a not-found error of a kind and id, and maps
 // every other error.
 func NoRows(err error, kind, id string) error {

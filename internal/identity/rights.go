@@ -76,6 +76,8 @@ var table = map[kit.Use]Rule{
 	"service.see":            {Levels: everyone, Scope: "continuity:read"},
 	"service.edit":           {Levels: managers, Owners: responders, Scope: "continuity:write"},
 	"change.see":             {Levels: everyone, Scope: "changes:read"},
+	"finding.see":            {Levels: everyone, Scope: "alerts:read"},
+	"finding.decide":         {Levels: responders, Scope: "alerts:write"},
 	"change.record":          {Levels: responders, Scope: "changes:write"},
 	"person.see":             {Levels: everyone, Scope: "oncall:read"},
 	"person.edit":            {Levels: admins, Scope: "settings:write"},

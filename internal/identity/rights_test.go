@@ -20,7 +20,7 @@ func TestRightsTable(t *testing.T) {
 		uses         []kit.Use
 	}{
 		// see incidents, alerts, services, on-call, status
-		{"vcrma", nil, nil, []kit.Use{"incident.see", "alert.see", "service.see", "schedule.see", "policy.see", "change.see", "person.see"}},
+		{"vcrma", nil, nil, []kit.Use{"incident.see", "alert.see", "service.see", "schedule.see", "policy.see", "change.see", "finding.see", "person.see"}},
 		// declare; note on an incident they see
 		{"vcrma", nil, nil, []kit.Use{"incident.declare", "incident.note"}},
 		// answer own page; own methods, quiet hours, swap of own shift
@@ -30,7 +30,7 @@ func TestRightsTable(t *testing.T) {
 			"incident.acknowledge", "incident.assess", "incident.phase", "incident.task", "incident.role", "incident.cancel",
 			"incident.merge", "incident.reopen", "incident.change",
 		}},
-		{"  rma", nil, nil, []kit.Use{"alert.answer", "change.record"}},
+		{"  rma", nil, nil, []kit.Use{"alert.answer", "change.record", "finding.decide"}},
 		// page someone
 		{"  rma", nil, nil, []kit.Use{"page.someone"}},
 		// hand over, take command: also management

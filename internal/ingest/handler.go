@@ -21,6 +21,7 @@ import (
 
 	"tocsin/internal/alert"
 	"tocsin/internal/change"
+	"tocsin/internal/finding"
 	"tocsin/internal/kit"
 )
 
@@ -41,6 +42,11 @@ type Alerts interface {
 // Changes is what the edge needs of package change.
 type Changes interface {
 	Record(ctx context.Context, c change.Change) (change.Change, error)
+}
+
+// Scans is what the edge needs of package finding.
+type Scans interface {
+	Receive(ctx context.Context, src finding.Source, report finding.Report, sha256 string) (finding.Received, error)
 }
 
 // Options change how the edge works; the zero value is right for production.
@@ -68,6 +74,7 @@ const (
 type handler struct {
 	alerts  Alerts
 	changes Changes
+	scans   Scans
 	clock   kit.Clock
 	log     *slog.Logger
 	rate    rate.Limit
@@ -80,8 +87,8 @@ type handler struct {
 }
 
 // Handler serves the protocols under /in/{key}/… and /v2/….
-func Handler(alerts Alerts, changes Changes, o Options) http.Handler {
-	h := &handler{alerts: alerts, changes: changes, clock: o.Clock, log: o.Log, rate: rate.Limit(o.Rate), burst: o.Burst, version: o.Version}
+func Handler(alerts Alerts, changes Changes, scans Scans, o Options) http.Handler {
+	h := &handler{alerts: alerts, changes: changes, scans: scans, clock: o.Clock, log: o.Log, rate: rate.Limit(o.Rate), burst: o.Burst, version: o.Version}
 	if h.clock == nil {
 		h.clock = kit.SystemClock{}
 	}
@@ -115,6 +122,7 @@ func Handler(alerts Alerts, changes Changes, o Options) http.Handler {
 	m.HandleFunc("POST /in/{key}/github", h.github)
 	m.HandleFunc("POST /in/{key}/gitlab", h.gitlab)
 	m.HandleFunc("POST /in/{key}/json", h.json)
+	m.HandleFunc("POST /in/{key}/scan", h.scan)
 	return m
 }
 

@@ -21,6 +21,7 @@ import (
 	"tocsin/internal/change"
 	"tocsin/internal/db"
 	"tocsin/internal/db/dbtest"
+	"tocsin/internal/finding"
 	"tocsin/internal/ingest"
 	"tocsin/internal/kit"
 	"tocsin/internal/ledger"
@@ -29,6 +30,12 @@ import (
 type allow struct{}
 
 func (allow) Require(context.Context, kit.Use, ...kit.Role) error { return nil }
+
+type limits struct{}
+
+func (limits) Limits(context.Context) (finding.Limits, error) {
+	return finding.Limits{Severity: finding.High}, nil
+}
 
 const (
 	amKey = "k-prometheus"
@@ -64,7 +71,7 @@ func build(t testing.TB, d *db.DB, o ingest.Options) *house {
 	}
 	t.Cleanup(h.alerts.Stop)
 	o.Clock = d.Clock()
-	srv := httptest.NewServer(ingest.Handler(h.alerts, h.change, o))
+	srv := httptest.NewServer(ingest.Handler(h.alerts, h.change, finding.New(d, allow{}, limits{}), o))
 	t.Cleanup(srv.Close)
 	h.url = srv.URL
 	h.seen = 3

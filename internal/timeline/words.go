@@ -12,9 +12,9 @@ import (
 
 // blank holds every argument that a sentence may use, so that one which a body
 // leaves out is empty.
-var blank = strings.Fields(`answer after_s approver at back briefing by computed consumer decided_by_line due
-	duration_s error evidence exercise field format from how impact into language last_resort level line message method
-	name owner people person personal_data policy reason recipient result role round sections seq service severity
+var blank = strings.Fields(`answer after_s approver at back briefing by computed consumer decided_by_line decision due
+	duration_s error evidence exercise field findings fixed format from new how impact into language last_resort level line message method
+	name owner people person personal_data policy reason recipient reopened result role round sections seq service severity
 	since skipped source starred step subject summary text title to type version version_to`)
 
 // groupOf says how the value of a field is to be read where the name of the field

@@ -91,7 +91,7 @@ func few(list []string) []string {
 
 // tool names the scanner of the findings to come.
 func (c *collector) tool(name, version string) {
-	c.report.Tool = Tool{cut(name, maxWord, false), cut(strings.TrimPrefix(version, "v"), maxWord, false)}
+	c.report.Tool = Tool{Name: cut(name, maxWord, false), Version: cut(strings.TrimPrefix(version, "v"), maxWord, false)}
 }
 
 // about names what was scanned, without a claim to speak about it in full.
@@ -250,7 +250,7 @@ func grave(a, b *Finding) int {
 		}
 		return 0
 	}
-	return cmp.Or(muted(a)-muted(b), rank(b.Severity)-rank(a.Severity), cmp.Compare(b.Score, a.Score))
+	return cmp.Or(muted(a)-muted(b), b.Severity.Rank()-a.Severity.Rank(), cmp.Compare(b.Score, a.Score))
 }
 
 // clock notes when the scan began and ended, where that can be read.

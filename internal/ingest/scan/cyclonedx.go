@@ -211,7 +211,7 @@ func (d *cdxDocument) add(v cdxVuln, out *collector) error {
 	word := ""
 	for _, r := range v.Ratings {
 		f.Score = max(f.Score, score(r.Score), vector(r.Vector))
-		if s, ok := severities[strings.ToLower(r.Severity)]; ok && (word == "" || rank(s) > rank(severities[word])) {
+		if s, ok := severities[strings.ToLower(r.Severity)]; ok && (word == "" || s.Rank() > severities[word].Rank()) {
 			word = strings.ToLower(r.Severity)
 		}
 	}

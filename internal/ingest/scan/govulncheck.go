@@ -104,7 +104,7 @@ func (govulncheck) read(in *input, out *collector) error {
 			if !ok {
 				order = append(order, k)
 			}
-			if !ok || rank(doc.Finding.severity()) > rank(old.severity()) {
+			if !ok || doc.Finding.severity().Rank() > old.severity().Rank() {
 				found[k] = *doc.Finding
 			}
 			if len(order) > MaxFindings {

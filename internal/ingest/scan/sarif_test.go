@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+	"tocsin/internal/finding"
 )
 
 // sarifWith is a report of one tool with the results given.
@@ -66,12 +68,12 @@ func TestTwoTools(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	// The next report of one tool says nothing of the other.
-	var known []State
+	var known []finding.Known
 	for _, f := range r.Findings {
-		known = append(known, State{Key: f.Key, Tool: f.Tool, Target: f.Target, State: "open"})
+		known = append(known, finding.Known{Key: f.Key, Tool: f.Tool, Target: f.Target, State: "open"})
 	}
 	next := read(t, []byte(`{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"One","version":"2"}},"results":[],"automationDetails":{"id":"js/8"}}]}`), Hint{})
-	if c := Compare(known, next, now); len(c.Fixed) != 1 || len(c.Unknown) != 0 {
+	if c := finding.Compare(known, next, time.Now()); len(c.Fixed) != 1 || len(c.Unknown) != 0 {
 		t.Errorf("%+v", c)
 	}
 }

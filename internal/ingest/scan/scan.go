@@ -29,8 +29,8 @@ package scan
 
 import (
 	"io"
-	"time"
 
+	"tocsin/internal/finding"
 	"tocsin/internal/kit"
 )
 
@@ -54,27 +54,29 @@ const (
 	maxList = 50
 )
 
-// Verdict says what a report shows.
-type Verdict string
-
-// The verdicts of model.md 6.3.
-const (
-	Clean    Verdict = "clean"
-	Findings Verdict = "findings"
-	Unknown  Verdict = "unknown"
+// What a report says, in the words of package finding.
+type (
+	Verdict     = finding.Verdict
+	Severity    = finding.Severity
+	Reason      = finding.Reason
+	Tool        = finding.Tool
+	Scope       = finding.Scope
+	Report      = finding.Report
+	Finding     = finding.Result
+	Suppression = finding.Suppression
 )
 
-// Severity is how grave a finding is, in the words of P.vuln_sev; info is below
-// the lowest of them.
-type Severity string
-
-// The severities.
+// The verdicts and severities.
 const (
-	Critical Severity = "critical"
-	High     Severity = "high"
-	Medium   Severity = "medium"
-	Low      Severity = "low"
-	Info     Severity = "info"
+	Clean    = finding.Clean
+	Findings = finding.Findings
+	Unknown  = finding.Unknown
+
+	Critical = finding.Critical
+	High     = finding.High
+	Medium   = finding.Medium
+	Low      = finding.Low
+	Info     = finding.Info
 )
 
 // Hint is what the caller knows about a report.
@@ -85,81 +87,6 @@ type Hint struct {
 	// tool about different things need different targets, or each would fix the
 	// findings of the other.
 	Target string
-}
-
-// Reason says why a verdict is unknown or a report is partial: a key of the
-// catalogues and its arguments.
-type Reason struct {
-	Key  string
-	Args map[string]any
-}
-
-// Tool is the scanner.
-type Tool struct {
-	Name    string
-	Version string
-}
-
-// Scope is what a report speaks about in full: absence of a finding of this tool
-// and target means that it is fixed.
-type Scope struct {
-	Tool   string
-	Target string
-	// Ports limits the scope to the network ports that were looked at, as in
-	// "tcp/22,tcp/8000-8100"; empty is no limit.
-	Ports string
-}
-
-// Report is one report as read.
-type Report struct {
-	// Format is one of Formats; empty when the shape is not known.
-	Format     string
-	Tool       Tool
-	Verdict    Verdict
-	Reason     Reason
-	StartedAt  time.Time
-	FinishedAt time.Time
-	// Target is the first of the scopes' targets.
-	Target string
-	Scopes []Scope
-	// Partial says that the report does not prove that it is whole.
-	Partial bool
-	// Findings of an unknown report are what could be read; they change nothing.
-	Findings []Finding
-}
-
-// Finding is one result of a scan.
-type Finding struct {
-	Key      string
-	Tool     string
-	Target   string
-	Rule     string
-	Title    string
-	Severity Severity
-	// Score is the CVSS base score of the highest version given; 0 when not told.
-	Score       float64
-	Location    string
-	Line        int
-	Package     string
-	Version     string
-	FixedIn     string
-	CVE         []string
-	CWE         []string
-	URL         string
-	Description string
-	// Suppressed is set when the tool itself was told to pass over the finding.
-	Suppressed *Suppression
-	// Baseline is what the tool says against its own earlier run: new, unchanged,
-	// updated, or empty.
-	Baseline string
-}
-
-// Suppression is why a tool passes over a finding, as far as it tells.
-type Suppression struct {
-	// How: in_source, external, not_affected, ignored, excepted.
-	How    string
-	Reason string
-	By     string
 }
 
 // Read reads a report of at most MaxBytes. It gives a *kit.Error when the body is

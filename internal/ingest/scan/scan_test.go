@@ -21,6 +21,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"tocsin/internal/finding"
 	"tocsin/internal/i18n"
 	"tocsin/internal/kit"
 )
@@ -61,7 +62,7 @@ func TestKeysAreUniqueAndStable(t *testing.T) {
 			t.Errorf("%s: keys are not unique", name)
 		}
 		for _, f := range a.Findings {
-			if f.Key == "" || f.Rule == "" || f.Title == "" || rank(f.Severity) < 0 {
+			if f.Key == "" || f.Rule == "" || f.Title == "" || f.Severity.Rank() < 0 {
 				t.Errorf("%s: incomplete: %+v", name, f)
 			}
 		}
@@ -495,11 +496,11 @@ func FuzzRead(f *testing.F) {
 			t.Fatal("keys are not unique")
 		}
 		for _, f := range r.Findings {
-			if rank(f.Severity) < 0 || f.Rule == "" || f.Line < 0 || f.Score < 0 || f.Score > 10 {
+			if f.Severity.Rank() < 0 || f.Rule == "" || f.Line < 0 || f.Score < 0 || f.Score > 10 {
 				t.Fatalf("%+v", f)
 			}
 		}
-		c := Compare(nil, r, time.Unix(0, 0))
+		c := finding.Compare(nil, r, time.Unix(0, 0))
 		if r.Verdict != Findings && len(c.New) > 0 {
 			t.Fatal("a report without findings opens some")
 		}

@@ -45,8 +45,6 @@ func byScore(score float64) Severity {
 	return High
 }
 
-func rank(s Severity) int { return slices.Index([]Severity{Info, Low, Medium, High, Critical}, s) }
-
 // number reads a score of 0 to 10; anything else is 0.
 func number(s string) float64 {
 	n, err := strconv.ParseFloat(strings.TrimSpace(s), 64)

@@ -1,4 +1,4 @@
-package scan
+package finding
 
 import (
 	"slices"
@@ -7,15 +7,13 @@ import (
 	"time"
 )
 
-// State is a finding as it is known.
-type State struct {
+// Known is a finding as it is known.
+type Known struct {
 	Key      string
 	Tool     string
 	Target   string
 	Location string
-	// State is one of model.md 6.3: open, fixing, accepted, mitigated,
-	// false_positive, fixed.
-	State string
+	State    State
 	// SeenAt is when the last report that named it was finished.
 	SeenAt time.Time
 }
@@ -26,10 +24,10 @@ type Changes struct {
 	At time.Time
 	// New were not known, Reopened were fixed and are there again, Still are known and
 	// there; a decision on them stays.
-	New, Reopened, Still []Finding
+	New, Reopened, Still []Result
 	// Suppressed are there and passed over by their tool. They are neither opened nor
 	// fixed.
-	Suppressed []Finding
+	Suppressed []Result
 	// Fixed and Unknown are keys of known findings that the report does not name: it
 	// proves that the first are gone and proves nothing about the second.
 	Fixed, Unknown []string
@@ -39,12 +37,12 @@ type Changes struct {
 // unknown report changes nothing. A known finding that is not named is fixed only
 // when the report is whole and speaks about its tool, target and port. A report
 // that was finished before a finding was last seen says nothing about that one.
-func Compare(previous []State, report Report, now time.Time) Changes {
+func Compare(previous []Known, report Report, now time.Time) Changes {
 	c := Changes{At: report.FinishedAt}
 	if c.At.IsZero() || c.At.After(now) {
 		c.At = now
 	}
-	known := make(map[string]State, len(previous))
+	known := make(map[string]Known, len(previous))
 	for _, s := range previous {
 		known[s.Key] = s
 	}
@@ -58,9 +56,9 @@ func Compare(previous []State, report Report, now time.Time) Changes {
 				c.Suppressed = append(c.Suppressed, f)
 			case !ok:
 				c.New = append(c.New, f)
-			case s.State == "fixed" && !s.SeenAt.After(c.At):
+			case s.State == StateFixed && !s.SeenAt.After(c.At):
 				c.Reopened = append(c.Reopened, f)
-			case s.State != "fixed":
+			case s.State != StateFixed:
 				c.Still = append(c.Still, f)
 			}
 		}
@@ -72,7 +70,7 @@ func Compare(previous []State, report Report, now time.Time) Changes {
 		index[k] = append(index[k], s)
 	}
 	for _, s := range previous {
-		if named[s.Key] || s.State == "fixed" {
+		if named[s.Key] || s.State == StateFixed {
 			continue
 		}
 		scopes := index[s.Tool+"\x00"+s.Target]
@@ -131,7 +129,7 @@ type Limits struct {
 // have a decision, and be fixed, accepted or mitigated: the end of the last day,
 // in the organisation's zone. The zero time is no date.
 func Due(s Severity, opened time.Time, l Limits) (triage, fix time.Time) {
-	if rank(s) < rank(l.Severity) {
+	if s.Rank() < l.Severity.Rank() {
 		return time.Time{}, time.Time{}
 	}
 	end := func(days int) time.Time {
