@@ -122,7 +122,7 @@ func (h *handler) accept(m message, signals []alert.Signal, changes []change.Cha
 	h.keep(m.src, m.key, m.path, http.StatusAccepted, m.body, signals, notes...)
 }
 
-// over are the words by which senders say that it is over, or that somebody has it.
+// states are the words by which senders say that it is over, or that somebody has it.
 var states = map[string]alert.Action{
 	"resolved": alert.Resolve, "resolve": alert.Resolve, "ok": alert.Resolve, "okay": alert.Resolve, "closed": alert.Resolve, "close": alert.Resolve,
 	"recovered": alert.Resolve, "recovery": alert.Resolve, "normal": alert.Resolve, "up": alert.Resolve, "cleared": alert.Resolve, "fixed": alert.Resolve,

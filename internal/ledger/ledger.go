@@ -234,7 +234,7 @@ func (l *Ledger) flush(ctx context.Context, tx *db.Tx) error {
 	}
 	var nodes []node
 	keep := func(id compact.NodeID, hash []byte) {
-		if id.Level > 0 && id.Level%8 == 0 && id.Level <= 24 {
+		if keepsNode(id) {
 			nodes = append(nodes, node{id.Level, id.Index, hash})
 		}
 	}
