@@ -1,10 +1,12 @@
 package alert
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -193,6 +195,10 @@ func save(ctx context.Context, tx *db.Tx, all []*live) error {
 		}
 	}
 	if tx.DB().Dialect() == db.PostgreSQL {
+		// Writers that open alerts of the same keys must wait for each other in one order.
+		slices.SortFunc(fresh, func(a, b *live) int {
+			return cmp.Or(strings.Compare(a.Source, b.Source), strings.Compare(a.DedupKey, b.DedupKey))
+		})
 		if err := unnest(ctx, tx, updateOne, updateUnnest, old, (*live).updateArgs); err != nil {
 			return err
 		}

@@ -75,8 +75,10 @@ func (s *Service) Start(ctx context.Context) error {
 	}
 	s.stop = make(chan struct{})
 	s.running = true
-	s.done.Add(2)
-	go s.writer(s.stop)
+	s.done.Add(s.writers() + 1)
+	for range s.writers() {
+		go s.writer(s.stop)
+	}
 	go s.keeper(s.stop)
 	return nil
 }

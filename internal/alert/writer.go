@@ -190,6 +190,15 @@ func cut(s string, runes int) string {
 	return string(r[:runes])
 }
 
+// writers is how many batches are written at once. On PostgreSQL two: while one waits
+// for the lock of the ledger and its commit, the other reads and writes its alerts.
+func (s *Service) writers() int {
+	if s.db.Dialect() == db.PostgreSQL {
+		return 2
+	}
+	return 1
+}
+
 func (s *Service) writer(stop chan struct{}) {
 	defer s.done.Done()
 	ctx := kit.WithActor(context.Background(), kit.System(kit.ViaIngest))
@@ -223,15 +232,10 @@ func (s *Service) writer(stop chan struct{}) {
 }
 
 // drain takes what has queued and waits a moment for requests that are being read
-// or expected; a lone sender never waits. On PostgreSQL, where the commit is the
-// slow part, it waits for all of them. On SQLite the writer itself is: there half
-// is enough, so that one half is read and answered while the other is written.
+// or expected; a lone sender never waits. Half of them is enough, so that one half is
+// read and answered while the other is written.
 func (s *Service) drain(batch []*request, timer *time.Timer, expected int, wait time.Duration) []*request {
 	n := len(batch[0].signals)
-	share := 1
-	if s.db.Dialect() == db.SQLite {
-		share = 2
-	}
 	waiting := false
 	for n < batchSize {
 		select {
@@ -241,7 +245,7 @@ func (s *Service) drain(batch []*request, timer *time.Timer, expected int, wait 
 			continue
 		default:
 		}
-		if share*len(batch) >= max(expected, int(s.inFlight.Load())) {
+		if 2*len(batch) >= max(expected, int(s.inFlight.Load())) {
 			break
 		}
 		if !waiting {
@@ -293,7 +297,8 @@ func (s *Service) answer(r *request) {
 	close(r.done)
 }
 
-// write tries again when another node opened an alert of the same key meanwhile.
+// write tries again when another writer, or node, opened an alert of the same key
+// meanwhile.
 func (s *Service) write(ctx context.Context, batch []*request) (err error) {
 	for range 4 {
 		err = s.db.Write(ctx, func(ctx context.Context, tx *db.Tx) error { return s.fold(ctx, tx, batch) })

@@ -83,24 +83,28 @@ func BenchmarkVerify(b *testing.B) {
 	})
 }
 
-// BenchmarkAppend compares facts with rows of the same size in the same database: 64 a
-// transaction, and one a transaction, in turns. The rows are what sharing a commit costs
-// at the least: one prepared statement each on SQLite, one statement on PostgreSQL.
+// BenchmarkAppend compares facts with numbered rows of the same size in the same
+// database: 64 a transaction, and one a transaction, in turns. The rows are what sharing
+// a commit costs at the least: one prepared statement each on SQLite, one statement on
+// PostgreSQL.
 func BenchmarkAppend(b *testing.B) {
 	eachBench(b, func(b *testing.B, d *db.DB) {
 		const rounds, length = 5, 500 * time.Millisecond
 		ledger.New(d)
 		ctx := context.Background()
-		text := fmt.Sprintf("%0230d", 0)
+		texts := slices.Repeat([]string{fmt.Sprintf("%0230d", 0)}, 64)
+		var seq int64
 		raw := func(n int) func() {
 			return func() {
 				err := d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
 					if d.Dialect() == db.PostgreSQL {
-						_, err := tx.Exec(ctx, `INSERT INTO raw (body) SELECT $1 FROM generate_series(1, $2::int)`, text, n)
+						_, err := tx.Exec(ctx, `INSERT INTO raw SELECT $1::bigint + n, body FROM unnest($2::text[]) WITH ORDINALITY AS u(body, n)`, seq, texts[:n])
+						seq += int64(n)
 						return err
 					}
 					for range n {
-						if _, err := tx.Exec(ctx, `INSERT INTO raw (body) VALUES (?)`, text); err != nil {
+						seq++
+						if _, err := tx.Exec(ctx, `INSERT INTO raw VALUES (?, ?)`, seq, texts[0]); err != nil {
 							return err
 						}
 					}
@@ -112,7 +116,7 @@ func BenchmarkAppend(b *testing.B) {
 			}
 		}
 		if err := d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
-			_, err := tx.Exec(ctx, `CREATE TABLE raw (body TEXT NOT NULL)`)
+			_, err := tx.Exec(ctx, `CREATE TABLE raw (seq BIGINT PRIMARY KEY, body TEXT NOT NULL)`)
 			return err
 		}); err != nil {
 			b.Fatal(err)

@@ -211,16 +211,16 @@ func (l *Ledger) flush(ctx context.Context, tx *db.Tx) error {
 		return nil
 	}
 	facts := *list
+	// On PostgreSQL the lock is taken on the way to the head, within a function that
+	// reads the head with a snapshot of its own: one plain statement that did both
+	// would read with a snapshot older than the lock, and fork the tree.
+	readHead := `SELECT size, compact, root FROM ledger_head WHERE one = 1`
 	if l.d.Dialect() == db.PostgreSQL {
-		// The lock is a statement of its own: one that took the lock and read the
-		// head together would read with a snapshot older than the lock.
-		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(7103651)`); err != nil {
-			return err
-		}
+		readHead = `SELECT size, compact, root FROM ledger_lock()`
 	}
 	var size int64
 	var packed, root []byte
-	if err := tx.QueryRow(ctx, `SELECT size, compact, root FROM ledger_head WHERE one = 1`).Scan(&size, &packed, &root); err != nil {
+	if err := tx.QueryRow(ctx, readHead).Scan(&size, &packed, &root); err != nil {
 		return fmt.Errorf("ledger head: %w", err)
 	}
 	h, err := parseHead(size, packed, root)
@@ -247,17 +247,14 @@ func (l *Ledger) flush(ctx context.Context, tx *db.Tx) error {
 	if err != nil {
 		return fmt.Errorf("ledger tree: %w", err)
 	}
-	if err := insertFacts(ctx, tx, size+1, facts); err != nil {
-		return fmt.Errorf("write facts: %w", err)
-	}
 	for _, n := range nodes {
 		if _, err := tx.Exec(ctx, `INSERT INTO ledger_node (level, idx, hash) VALUES ($1, $2, $3)`, int64(n.level), int64(n.idx), n.hash); err != nil {
 			return fmt.Errorf("write block: %w", err)
 		}
 	}
-	if _, err := tx.Exec(ctx, `UPDATE ledger_head SET size = $1, compact = $2, root = $3 WHERE one = 1`,
-		size+int64(len(facts)), bytes.Join(h.rng.Hashes(), nil), newRoot); err != nil {
-		return fmt.Errorf("ledger head: %w", err)
+	next := newHead{size + int64(len(facts)), bytes.Join(h.rng.Hashes(), nil), newRoot}
+	if err := write(ctx, tx, size+1, facts, next); err != nil {
+		return fmt.Errorf("write facts: %w", err)
 	}
 	tx.AfterCommit(l.wake)
 	return nil
@@ -282,9 +279,16 @@ func insertText(n int) (fact, body string) {
 		`INSERT INTO fact_body (seq, salt, body) VALUES ` + rows(3)
 }
 
-func insertFacts(ctx context.Context, tx *db.Tx, seq int64, facts []pending) error {
+// newHead is the head after a transaction.
+type newHead struct {
+	size          int64
+	compact, root []byte
+}
+
+// write writes facts, the first with the number seq, and the head after them.
+func write(ctx context.Context, tx *db.Tx, seq int64, facts []pending, next newHead) error {
 	if tx.DB().Dialect() == db.PostgreSQL {
-		return insertFactsPostgres(ctx, tx, seq, facts)
+		return writePostgres(ctx, tx, seq, facts, next)
 	}
 	for len(facts) > 0 {
 		n, factText, bodyText := 1, factOne, bodyOne
@@ -307,10 +311,12 @@ func insertFacts(ctx context.Context, tx *db.Tx, seq int64, facts []pending) err
 		}
 		facts = facts[n:]
 	}
-	return nil
+	_, err := tx.Exec(ctx, `UPDATE ledger_head SET size = $1, compact = $2, root = $3 WHERE one = 1`, next.size, next.compact, next.root)
+	return err
 }
 
-func insertFactsPostgres(ctx context.Context, tx *db.Tx, seq int64, facts []pending) error {
+// writePostgres does it in one statement: each is a round trip while the lock is held.
+func writePostgres(ctx context.Context, tx *db.Tx, seq int64, facts []pending, next newHead) error {
 	n := len(facts)
 	seqs := make([]int64, n)
 	ids, digests, leaves, salts := make([][]byte, n), make([][]byte, n), make([][]byte, n), make([][]byte, n)
@@ -327,8 +333,10 @@ func insertFactsPostgres(ctx context.Context, tx *db.Tx, seq int64, facts []pend
 		INSERT INTO fact (seq, id, happened_at, recorded_at, actor, type, subject, incident, digest, leaf)
 		SELECT a, b, c, d, e, f, g, nullif(h, ''), i, j
 		FROM unnest($1::bigint[], $2::bytea[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bytea[], $10::bytea[]) AS u(a, b, c, d, e, f, g, h, i, j)
-	) INSERT INTO fact_body (seq, salt, body) SELECT * FROM unnest($1::bigint[], $11::bytea[], $12::text[])`,
-		seqs, ids, happened, recorded, actors, types, subjects, incidents, digests, leaves, salts, texts)
+	), b AS (
+		INSERT INTO fact_body (seq, salt, body) SELECT * FROM unnest($1::bigint[], $11::bytea[], $12::text[])
+	) UPDATE ledger_head SET size = $13, compact = $14, root = $15 WHERE one = 1`,
+		seqs, ids, happened, recorded, actors, types, subjects, incidents, digests, leaves, salts, texts, next.size, next.compact, next.root)
 	return err
 }
 
