@@ -10,6 +10,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/uptrace/bun"
+
 	"tocsin/internal/db"
 	"tocsin/internal/kit"
 )
@@ -70,10 +72,19 @@ type FailedReaction struct {
 // FailedReactions gives the reactions that were passed over since an instant, the
 // latest first, at most 50.
 func (l *Ledger) FailedReactions(ctx context.Context, since time.Time) ([]FailedReaction, error) {
+	var subjects []string
+	if err := l.d.Read(ctx).NewSelect().TableExpr("consumer").ColumnExpr("'consumer:' || name").Scan(ctx, &subjects); err != nil {
+		return nil, db.MapError(err)
+	}
+	if len(subjects) == 0 {
+		return nil, nil
+	}
+	// Ordered by an expression, lest the planner read the whole ledger backwards in
+	// search of what is hardly ever there.
 	var seqs []int64
 	err := l.d.Read(ctx).NewSelect().TableExpr("fact AS f").ColumnExpr("f.seq").
-		Where("f.subject IN (SELECT 'consumer:' || name FROM consumer)").Where("f.type = ?", ReactionFailed{}.FactType()).
-		Where("f.recorded_at >= ?", kit.Micros(since)).OrderExpr("f.seq DESC").Limit(50).Scan(ctx, &seqs)
+		Where("f.subject IN (?)", bun.List(subjects)).Where("f.type = ?", ReactionFailed{}.FactType()).
+		Where("f.recorded_at >= ?", kit.Micros(since)).OrderExpr("f.seq + 0 DESC").Limit(50).Scan(ctx, &seqs)
 	if err != nil {
 		return nil, db.MapError(err)
 	}

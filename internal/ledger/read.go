@@ -130,14 +130,17 @@ func (l *Ledger) raw(ctx context.Context, f Filter) ([]row, error) {
 		limit = kit.MaxLimit
 	}
 	limit = min(limit, 100_000)
-	q := f.apply(l.d.Read(ctx).NewSelect().TableExpr("fact AS f").
-		Join("LEFT JOIN fact_body AS b ON b.seq = f.seq").
-		ColumnExpr("f.seq, f.id, f.happened_at, f.recorded_at, f.actor, f.type, f.subject, f.incident, f.digest, f.leaf, b.salt, b.body")).Limit(int64(limit))
+	order := "f.seq"
 	if f.Newest {
-		q = q.OrderExpr("f.seq DESC")
-	} else {
-		q = q.OrderExpr("f.seq")
+		order = "f.seq DESC"
 	}
+	// The facts are chosen before their bodies are looked up: a planner that knows no
+	// figures of the tables yet would else join all of both.
+	chosen := f.apply(l.d.Read(ctx).NewSelect().TableExpr("fact AS f").
+		ColumnExpr("f.seq, f.id, f.happened_at, f.recorded_at, f.actor, f.type, f.subject, f.incident, f.digest, f.leaf")).
+		OrderExpr(order).Limit(int64(limit))
+	q := l.d.Read(ctx).NewSelect().TableExpr("(?) AS f", chosen).Join("LEFT JOIN fact_body AS b ON b.seq = f.seq").
+		ColumnExpr("f.*, b.salt, b.body").OrderExpr(order)
 	var rows []row
 	if err := q.Scan(ctx, &rows); err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return nil, db.MapError(err)
