@@ -45,7 +45,7 @@ type Deps struct {
 	Session func(r *http.Request) (kit.Actor, error)
 	// Apply brings the installation to an organisation file, or with dry tells only
 	// what it would do.
-	Apply func(ctx context.Context, file []byte, dry, prune bool) ([]kit.Change, error)
+	Apply func(ctx context.Context, file []byte, o kit.ApplyOptions) ([]kit.Change, error)
 	// Export writes the organisation file (YAML).
 	Export func(ctx context.Context) ([]byte, error)
 	// Sheet is who is on duty and how they are reached.

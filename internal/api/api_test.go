@@ -194,8 +194,8 @@ func start(t *testing.T, d *db.DB, clock *dbtest.Clock) *bundle {
 			}
 			return kit.Actor{}, nil
 		},
-		Apply: func(_ context.Context, file []byte, dry, _ bool) ([]kit.Change, error) {
-			return []kit.Change{{Section: "people", ID: "ana", Op: fmt.Sprintf("%d bytes, dry %v", len(file), dry)}}, nil
+		Apply: func(_ context.Context, file []byte, o kit.ApplyOptions) ([]kit.Change, error) {
+			return []kit.Change{{Section: "people", ID: "ana", Op: fmt.Sprintf("%d bytes, dry %v", len(file), o.DryRun)}}, nil
 		},
 		Export: func(context.Context) ([]byte, error) { return []byte("apiVersion: tocsin/v1\n"), nil },
 		Report: func(_ context.Context, ref, format, level, lang string) (string, string, []byte, error) {

@@ -91,12 +91,13 @@ func (s *server) settingsCalls() {
 			Summary: "Apply the organisation file (YAML or JSON), all or nothing", MaxBodyBytes: maxFile, BodyReadTimeout: -1,
 			RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/yaml": {}, "application/json": {}}},
 		}, func(ctx context.Context, in *struct {
-			DryRun  bool `query:"dry_run" doc:"Only tell what would be done"`
-			Prune   bool `query:"prune" doc:"Retire what the file does not name"`
+			DryRun  bool   `query:"dry_run" doc:"Only tell what would be done"`
+			Prune   bool   `query:"prune" doc:"Retire what the file does not name"`
+			Reason  string `query:"reason" doc:"Why the file loosens a limit or a response level" maxLength:"1000"`
 			RawBody []byte
 		},
 		) (*out[changesView], error) {
-			l, err := s.Apply(ctx, in.RawBody, in.DryRun, in.Prune)
+			l, err := s.Apply(ctx, in.RawBody, kit.ApplyOptions{DryRun: in.DryRun, Prune: in.Prune, Reason: in.Reason})
 			if err != nil {
 				return nil, s.problem(ctx, err)
 			}

@@ -88,7 +88,7 @@ func (Actions) Apply(ctx context.Context, o cli.Apply, file []byte) ([]kit.Chang
 		return nil, err
 	}
 	defer func() { _ = a.Close() }()
-	return a.Apply(kit.WithActor(ctx, kit.System(kit.ViaApply)), file, o.DryRun, o.Prune)
+	return a.Apply(kit.WithActor(ctx, kit.System(kit.ViaApply)), file, kit.ApplyOptions{DryRun: o.DryRun, Prune: o.Prune, Reason: o.Reason})
 }
 
 // Export writes the organisation file of an installation.

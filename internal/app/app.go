@@ -123,7 +123,7 @@ func (a *App) wire(tokens []byte) {
 			return duty, err
 		}
 		return "", nil
-	}})
+	}, Loosens: loosensLevels})
 	a.Continuity = continuity.New(a.db, a.Identity)
 	a.Change = change.New(a.db, a.Identity)
 	a.Alert = alert.New(a.db, a.Identity, alert.WithNeeds(a.Continuity.HardNeeds))

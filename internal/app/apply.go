@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tocsin/internal/alert"
+	"tocsin/internal/alert/quiet"
 	"tocsin/internal/continuity"
 	"tocsin/internal/db"
 	"tocsin/internal/kit"
@@ -19,13 +20,13 @@ import (
 // errDry ends the transaction of a trial.
 var errDry = kit.Conflict("dry_run", "error.internal")
 
-// Apply brings the installation to an organisation file, all or nothing. With dry
-// it tells what it would do and changes nothing.
-func (a *App) Apply(ctx context.Context, data []byte, dry, prune bool) ([]kit.Change, error) {
+// Apply brings the installation to an organisation file, all or nothing.
+func (a *App) Apply(ctx context.Context, data []byte, o kit.ApplyOptions) ([]kit.Change, error) {
 	known, err := a.known(ctx)
 	if err != nil {
 		return nil, err
 	}
+	prune := o.Prune
 	if prune {
 		known = nil
 	}
@@ -33,10 +34,16 @@ func (a *App) Apply(ctx context.Context, data []byte, dry, prune bool) ([]kit.Ch
 	if err != nil {
 		return nil, err
 	}
-	settings, err := f.Settings()
+	zone, err := ports{a}.Zone(ctx)
 	if err != nil {
 		return nil, err
 	}
+	zone = f.Zone(zone)
+	settings, err := f.Settings(zone)
+	if err != nil {
+		return nil, err
+	}
+	settings.Reason = o.Reason
 	var changes []kit.Change
 	err = a.db.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
 		changes = nil
@@ -77,19 +84,25 @@ func (a *App) Apply(ctx context.Context, data []byte, dry, prune bool) ([]kit.Ch
 				return err
 			}
 		}
+		if f.Silences != nil || f.Maintenance != nil {
+			silences, windows := quietOf(f, zone)
+			if err := add(a.Alert.ApplyQuiet(ctx, tx, silences, windows, prune)); err != nil {
+				return err
+			}
+		}
 		if prune && f.People != nil {
 			// Last, so that nothing refers to them any more.
 			if err := add(a.Identity.PrunePeople(ctx, tx, f.PeopleIDs())); err != nil {
 				return err
 			}
 		}
-		if dry {
+		if o.DryRun {
 			return errDry
 		}
 		sum := sha256.Sum256(data)
 		return a.Identity.Applied(ctx, tx, hex.EncodeToString(sum[:]), changes)
 	})
-	if dry && errors.Is(err, errDry) {
+	if o.DryRun && errors.Is(err, errDry) {
 		err = nil
 	}
 	return changes, err
@@ -207,4 +220,29 @@ func routesOf(f *orgfile.File) []alert.Route {
 		out = append(out, d)
 	}
 	return out
+}
+
+// quietOf gives what holds alerts back; a section that the file has not stays nil.
+func quietOf(f *orgfile.File, zone *time.Location) (silences []alert.Silence, windows []alert.Maintenance) {
+	if f.Silences != nil {
+		silences = []alert.Silence{}
+	}
+	for _, x := range f.Silences {
+		s := alert.Silence{Reason: x.Reason}
+		s.From, s.Until = orgfile.Instant(x.From, zone, false), orgfile.Instant(x.To, zone, true)
+		for _, m := range x.Matchers {
+			p, _ := quiet.ParseMatcher(m)
+			s.Matchers = append(s.Matchers, p)
+		}
+		silences = append(silences, s)
+	}
+	if f.Maintenance != nil {
+		windows = []alert.Maintenance{}
+	}
+	for _, x := range f.Maintenance {
+		w := alert.Maintenance{Reason: x.Reason, Public: x.Public}
+		w.Services, w.From, w.Until = x.Services, orgfile.Instant(x.From, zone, false), orgfile.Instant(x.To, zone, true)
+		windows = append(windows, w)
+	}
+	return silences, windows
 }

@@ -115,7 +115,7 @@ func (a *App) loadCompany(ctx context.Context) error {
 		return err
 	}
 	if fresh {
-		_, err := a.Apply(ctx, demoFile, false, false)
+		_, err := a.Apply(ctx, demoFile, kit.ApplyOptions{})
 		return err
 	}
 	_, err = a.Identity.Person(ctx, demoPerson)

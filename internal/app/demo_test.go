@@ -226,7 +226,7 @@ func TestDemoLoads(t *testing.T) {
 	if after, err := again.ledger.Count(ctx, defined); err != nil || after != before {
 		t.Errorf("after a second start %d facts define the company (%v), want the %d that were there", after, err, before)
 	}
-	changes, err := again.Apply(ctx, demoFile, true, false)
+	changes, err := again.Apply(ctx, demoFile, kit.ApplyOptions{DryRun: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,7 +245,7 @@ func TestDemoRefusesAnotherInstallation(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := []byte("apiVersion: tocsin/v1\norganisation: {name: Other, timezone: Europe/Paris, country: FR}\npeople: [{id: jo, name: Jo, email: jo@other.example, access: admin}]\n")
-	if _, err := a.Apply(AsSystem(t.Context()), file, false, false); err != nil {
+	if _, err := a.Apply(AsSystem(t.Context()), file, kit.ApplyOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := a.Close(); err != nil {

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"tocsin/internal/identity"
@@ -117,6 +118,9 @@ func (a *App) Export(ctx context.Context) ([]byte, error) {
 		}
 		f.Routes = append(f.Routes, out)
 	}
+	if err := a.exportQuiet(ctx, f); err != nil {
+		return nil, err
+	}
 	methods, err := a.Notify.Export(ctx, f.PeopleIDs())
 	if err != nil {
 		return nil, err
@@ -145,4 +149,40 @@ func rest(m map[string]json.RawMessage) json.RawMessage {
 		return json.RawMessage("{}")
 	}
 	return raw
+}
+
+// exportQuiet writes what holds alerts back and has not ended, without the silences
+// that senders made for themselves.
+func (a *App) exportQuiet(ctx context.Context, f *orgfile.File) error {
+	silences, err := a.Alert.Silences(ctx)
+	if err != nil {
+		return err
+	}
+	now := a.db.Now()
+	for _, x := range slices.Backward(silences) {
+		if x.Scope != "" || x.State(now) == "expired" {
+			continue
+		}
+		s := orgfile.Silence{From: x.From.Format(time.RFC3339Nano), To: x.Until.Format(time.RFC3339Nano), Reason: x.Reason}
+		for _, m := range x.Matchers {
+			s.Matchers = append(s.Matchers, m.String())
+		}
+		f.Silences = append(f.Silences, s)
+	}
+	windows, err := a.Alert.Maintenances(ctx)
+	if err != nil {
+		return err
+	}
+	known := func(service string) bool {
+		return slices.ContainsFunc(f.Services, func(s orgfile.Service) bool { return s.ID == service })
+	}
+	for _, x := range windows {
+		// Work on a service that was retired meanwhile is nothing that a file can say.
+		if x.State != "ended" && x.Until.After(now) && !slices.ContainsFunc(x.Services, func(s string) bool { return !known(s) }) {
+			f.Maintenance = append(f.Maintenance, orgfile.Maintenance{
+				Services: x.Services, From: x.From.Format(time.RFC3339Nano), To: x.Until.Format(time.RFC3339Nano), Reason: x.Reason, Public: x.Public,
+			})
+		}
+	}
+	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"strings"
 	"testing"
+
+	"tocsin/internal/kit"
 )
 
 // TestExportKeepsParameters holds that an exported file, applied again, changes nothing.
@@ -23,7 +25,7 @@ services: [{id: shop, name: {fr: Boutique, en: Shop}, owner: ana, tier: critical
 parameters: {P.still: 10m}
 vendors: [{id: psp, name: Payments}]
 `
-	if _, err := a.Apply(ctx, []byte(file), false, false); err != nil {
+	if _, err := a.Apply(ctx, []byte(file), kit.ApplyOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	out, err := a.Export(ctx)
@@ -33,7 +35,7 @@ vendors: [{id: psp, name: Payments}]
 	if !strings.Contains(string(out), `P.still: "10m"`) || !strings.Contains(string(out), "psp") {
 		t.Errorf("export:\n%s", out)
 	}
-	changes, err := a.Apply(ctx, out, true, true)
+	changes, err := a.Apply(ctx, out, kit.ApplyOptions{DryRun: true, Prune: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -174,16 +174,20 @@ func (p ports) Levels(ctx context.Context) (incident.Overrides, error) {
 	if err != nil || len(raw) == 0 || string(raw) == "null" {
 		return nil, err
 	}
-	var cells map[incident.Severity]map[string]string
-	if err := json.Unmarshal(raw, &cells); err != nil {
+	return overrides(raw)
+}
+
+func overrides(raw json.RawMessage) (out incident.Overrides, err error) {
+	if err := json.Unmarshal(raw, &out); err != nil {
 		return nil, kit.Internal(errors.Join(errors.New("levels"), err))
 	}
-	out := incident.Overrides{}
-	for sev, rows := range cells {
-		out[sev] = map[string]incident.Act{}
-		for row, act := range rows {
-			out[sev][row] = incident.Act(act)
-		}
-	}
 	return out, nil
+}
+
+// loosensLevels tells whether one set of response levels asks for less than another;
+// one that cannot be read counts as asking for nothing.
+func loosensLevels(from, to json.RawMessage) bool {
+	was, err := overrides(from)
+	is, err2 := overrides(to)
+	return err != nil || err2 != nil || incident.Loosens(was, is)
 }

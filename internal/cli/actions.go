@@ -64,6 +64,7 @@ type Apply struct {
 	File   string `short:"f" required:"" help:"The organisation file; - for standard input." placeholder:"FILE"`
 	DryRun bool   `kong:"-"`
 	Prune  bool   `help:"Retire what is not in the file."`
+	Reason string `help:"Why the file loosens a limit or a response level." placeholder:"TEXT"`
 }
 
 // Verification is what tocsin verify found.

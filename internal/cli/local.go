@@ -182,6 +182,9 @@ func (r *run) applyRemote(ctx context.Context, file []byte) ([]kit.Change, error
 	if r.g.Apply.Prune {
 		q.Set("prune", "true")
 	}
+	if r.g.Apply.Reason != "" {
+		q.Set("reason", r.g.Apply.Reason)
+	}
 	raw, err := c.Do(ctx, http.MethodPost, "/apply?"+q.Encode(), "application/yaml", file, "")
 	if err != nil {
 		return nil, err

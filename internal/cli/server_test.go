@@ -61,7 +61,7 @@ func open(t *testing.T) *desk {
 	}
 	d.app = a
 	ctx := app.AsSystem(context.Background())
-	if _, err := a.Apply(ctx, []byte(company), false, false); err != nil {
+	if _, err := a.Apply(ctx, []byte(company), kit.ApplyOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	for who, access := range map[string]kit.Access{"ana": kit.AccessResponder, "paul": kit.AccessResponder, "camille": kit.AccessAdmin, "": kit.AccessResponder} {

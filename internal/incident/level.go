@@ -114,6 +114,52 @@ func Level(f Facts, over Overrides, assess time.Duration) []Duty {
 	return out
 }
 
+// rank orders acts by how much they ask.
+var rank = map[Act]int{ActNone: 0, "": 0, ActNotice: 1, ActMail: 1, ActPage: 2}
+
+// Loosens tells whether going from one set of overrides to another asks for less in any
+// cell, as the default asks where a set is silent. A cell that holds a length of time
+// loosens when it grows, and when it is new.
+func Loosens(from, to Overrides) bool {
+	for _, sev := range []Severity{Sev1, Sev2, Sev3, Sev4} {
+		asks := map[string]Act{"channel": ActNotice}
+		for _, d := range Level(Facts{Severity: sev, Assessed: true, CustomersAffected: true}, nil, 0) {
+			asks[d.Key] = d.Act
+		}
+		cell := func(o Overrides, row string) Act {
+			if a, ok := o[sev][row]; ok {
+				return a
+			}
+			return asks[row]
+		}
+		for _, o := range []Overrides{from, to} {
+			for row := range o[sev] {
+				if looser(cell(from, row), cell(to, row)) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+func looser(from, to Act) bool {
+	was, word := rank[from]
+	is, worded := rank[to]
+	if word && worded {
+		return is < was
+	}
+	switch {
+	case word:
+		return was > 0
+	case worded:
+		return is == 0
+	}
+	a, err := time.ParseDuration(string(from))
+	b, err2 := time.ParseDuration(string(to))
+	return err != nil || err2 != nil || b > a
+}
+
 // Difference says what a new level adds to and withdraws from the old one.
 func Difference(before, after []Duty) (added, withdrawn []Duty) {
 	had := map[string]Duty{}

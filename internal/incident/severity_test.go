@@ -199,3 +199,31 @@ func TestDifference(t *testing.T) {
 		t.Errorf("confirming sev2 must tell management now: %v", added)
 	}
 }
+
+func TestLoosens(t *testing.T) {
+	set := func(sev Severity, row string, act Act) Overrides {
+		return Overrides{sev: {row: act}}
+	}
+	for _, c := range []struct {
+		from, to Overrides
+		want     bool
+	}{
+		{nil, nil, false},
+		{nil, set(Sev3, "management", ActNotice), false},
+		{set(Sev3, "management", ActNotice), nil, true},
+		{nil, set(Sev1, "management", ActNone), true},
+		{nil, set(Sev1, "management", ActPage), false},
+		{nil, set(Sev1, "management", "30m"), true},
+		{nil, set(Sev3, "management", "30m"), false},
+		{set(Sev1, "management", ActNone), set(Sev1, "management", ActMail), false},
+		{nil, set(Sev2, "commander", ActPage), false},
+		{nil, set(Sev2, "ladder", ActNotice), true},
+		{set(Sev2, "still", "20m"), set(Sev2, "still", "30m"), true},
+		{set(Sev2, "still", "30m"), set(Sev2, "still", "20m"), false},
+		{nil, set(Sev2, "channel", ActNone), true},
+	} {
+		if got := Loosens(c.from, c.to); got != c.want {
+			t.Errorf("%v → %v: %v", c.from, c.to, got)
+		}
+	}
+}

@@ -152,45 +152,6 @@ func (h *handler) amStatus(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-type matcher struct {
-	name, value string
-	not         bool
-	re          *regexp.Regexp
-}
-
-var matcherForm = regexp.MustCompile(`^\s*([^=!~\s]+)\s*(=~|!~|!=|=)\s*(.*?)\s*$`)
-
-func parseMatcher(s string) (matcher, error) {
-	p := matcherForm.FindStringSubmatch(strings.Trim(strings.TrimSpace(s), "{}"))
-	if p == nil {
-		return matcher{}, fmt.Errorf("bad matcher format: %s", s)
-	}
-	m := matcher{name: strings.Trim(p[1], `"`), value: p[3], not: p[2][0] == '!'}
-	if strings.HasPrefix(m.value, `"`) {
-		v, err := strconv.Unquote(m.value)
-		if err != nil {
-			return m, fmt.Errorf("bad matcher format: %s", s)
-		}
-		m.value = v
-	}
-	if strings.HasSuffix(p[2], "~") {
-		re, err := regexp.Compile("^(?:" + m.value + ")$")
-		if err != nil {
-			return m, fmt.Errorf("bad matcher format: %s", s)
-		}
-		m.re = re
-	}
-	return m, nil
-}
-
-func (m matcher) match(labels map[string]string) bool {
-	ok := labels[m.name] == m.value
-	if m.re != nil {
-		ok = m.re.MatchString(labels[m.name])
-	}
-	return ok != m.not
-}
-
 // amList gives the live alerts of the source in the shape of Alertmanager.
 func (h *handler) amList(w http.ResponseWriter, r *http.Request) {
 	list, ok := h.amLive(w, r)
@@ -223,9 +184,9 @@ func (h *handler) amLive(w http.ResponseWriter, r *http.Request) ([]alert.Alert,
 			on[k] = b
 		}
 	}
-	var matchers []matcher
+	var matchers []quiet.Matcher
 	for _, f := range q["filter"] {
-		m, err := parseMatcher(f)
+		m, err := quiet.ParseMatcher(f)
 		if err != nil {
 			reply(w, http.StatusBadRequest, err.Error())
 			return nil, false
@@ -254,7 +215,7 @@ next:
 	for i := range live {
 		a := &live[i]
 		for _, m := range matchers {
-			if !m.match(a.Labels) {
+			if !m.Matches(a.Labels[m.Name]) {
 				continue next
 			}
 		}

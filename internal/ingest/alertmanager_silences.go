@@ -163,9 +163,9 @@ func (h *handler) amSilences(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	var want []matcher
+	var want []quiet.Matcher
 	for _, f := range r.URL.Query()["filter"] {
-		m, err := parseMatcher(f)
+		m, err := quiet.ParseMatcher(f)
 		if err != nil {
 			reply(w, http.StatusBadRequest, err.Error())
 			return
@@ -179,7 +179,7 @@ func (h *handler) amSilences(w http.ResponseWriter, r *http.Request) {
 	}
 	out := []any{}
 	for _, x := range all {
-		if !slices.ContainsFunc(want, func(m matcher) bool { return !m.among(x.Matchers) }) {
+		if !slices.ContainsFunc(want, func(m quiet.Matcher) bool { return !among(m, x.Matchers) }) {
 			out = append(out, gettableSilence(x, h.clock.Now()))
 		}
 	}
@@ -187,8 +187,8 @@ func (h *handler) amSilences(w http.ResponseWriter, r *http.Request) {
 }
 
 // among tells whether a silence has a matcher of that name and value.
-func (m matcher) among(list []quiet.Matcher) bool {
-	return slices.ContainsFunc(list, func(x quiet.Matcher) bool { return x.Name == m.name && m.match(map[string]string{m.name: x.Value}) })
+func among(m quiet.Matcher, list []quiet.Matcher) bool {
+	return slices.ContainsFunc(list, func(x quiet.Matcher) bool { return x.Name == m.Name && m.Matches(x.Value) })
 }
 
 // amID gives the id of the address, and answers one that is none.

@@ -1,5 +1,15 @@
 package kit
 
+// ApplyOptions says how an organisation file is applied.
+type ApplyOptions struct {
+	// DryRun tells what would be done and changes nothing.
+	DryRun bool
+	// Prune retires what the file does not name.
+	Prune bool
+	// Reason goes with what the file loosens.
+	Reason string
+}
+
 // Change is what applying the organisation file does to one object.
 type Change struct {
 	// Section is the list of the file: people, schedules …

@@ -28,10 +28,12 @@ type File struct {
 	Roles        map[kit.Role][]string  `json:"roles,omitempty"`
 	Policies     []oncall.Policy        `json:"policies,omitempty"`
 	// Levels is what differs from the default response levels: severity, row, value.
-	Levels   map[string]map[string]string `json:"levels,omitempty"`
-	Services []Service                    `json:"services,omitempty"`
-	Sources  []Source                     `json:"sources,omitempty"`
-	Routes   []Route                      `json:"routes,omitempty"`
+	Levels      map[string]map[string]string `json:"levels,omitempty"`
+	Services    []Service                    `json:"services,omitempty"`
+	Sources     []Source                     `json:"sources,omitempty"`
+	Routes      []Route                      `json:"routes,omitempty"`
+	Silences    []Silence                    `json:"silences,omitempty"`
+	Maintenance []Maintenance                `json:"maintenance,omitempty"`
 	// Parameters are P.* by name; parts of one are joined by a dot (P.ack.sev1).
 	Parameters map[string]string `json:"parameters,omitempty"`
 	Channels   *Channels         `json:"channels,omitempty"`
@@ -183,6 +185,33 @@ type Route struct {
 	Reason   string           `json:"reason,omitempty"`
 }
 
+// Silence holds the alerts back that its matchers mean, each written as Alertmanager
+// does: alertname="Down", instance=~"db.*". From and To are dates, local date-times in
+// the organisation's zone or instants; no From is from now on, a date as the end means
+// the end of that day.
+type Silence struct {
+	Matchers []string `json:"matchers"`
+	From     string   `json:"from,omitempty"`
+	To       string   `json:"to"`
+	Reason   string   `json:"reason"`
+}
+
+// Maintenance is planned work on services, with times as those of Silence.
+type Maintenance struct {
+	Services []string `json:"services"`
+	From     string   `json:"from,omitempty"`
+	To       string   `json:"to"`
+	Reason   string   `json:"reason"`
+	Public   bool     `json:"public,omitempty"`
+}
+
+// Instant reads a time of the file in the zone loc; a date as an end is the end of
+// that day. The zero time for an empty text, and for one that Parse refuses.
+func Instant(s string, loc *time.Location, end bool) time.Time {
+	t, _ := instant(s, loc, end)
+	return t
+}
+
 // Channels are the ways out.
 type Channels struct {
 	Slack    *Slack           `json:"slack,omitempty"`
@@ -231,16 +260,20 @@ type ChannelAddress struct {
 }
 
 // keptSections are the sections whose module is not in this build.
-var keptSections = []string{"silences", "maintenance", "vendors", "backups", "status_page", "regimes", "plans", "retention", "contacts"}
+var keptSections = []string{"vendors", "backups", "status_page", "regimes", "plans", "retention", "contacts"}
 
-// Settings is the part that identity keeps. Channels are kept there too, under
-// their own name, until a module has them.
-func (f *File) Settings() (identity.Settings, error) {
-	in := identity.Settings{Organisation: f.Organisation, Teams: f.Teams, Roles: f.Roles, Parameters: f.Parameters}
-	zone := time.UTC
-	if f.Organisation != nil {
-		zone = location(f.Organisation.Timezone, zone)
+// Zone is the zone of the organisation that the file names, else another.
+func (f *File) Zone(otherwise *time.Location) *time.Location {
+	if f.Organisation == nil {
+		return otherwise
 	}
+	return location(f.Organisation.Timezone, otherwise)
+}
+
+// Settings is the part that identity keeps; zone is the organisation's. Channels are
+// kept there too, under their own name, until a module has them.
+func (f *File) Settings(zone *time.Location) (identity.Settings, error) {
+	in := identity.Settings{Organisation: f.Organisation, Teams: f.Teams, Roles: f.Roles, Parameters: f.Parameters}
 	for _, p := range f.People {
 		out := identity.Person{
 			ID: p.ID, Name: p.Name, Email: p.Email, Language: p.Language, Timezone: p.Timezone,
@@ -299,8 +332,10 @@ func (f *File) Fill(in identity.Settings) error {
 	}
 	f.Kept, f.Channels = map[string]json.RawMessage{}, nil
 	for name, raw := range in.Kept {
-		if name != "channels" {
+		if slices.Contains(keptSections, name) {
 			f.Kept[name] = raw
+		}
+		if name != "channels" {
 			continue
 		}
 		if err := json.Unmarshal(raw, &f.Channels); err != nil {

@@ -77,7 +77,7 @@ func TestParse(t *testing.T) {
 	if string(f.Kept["vendors"]) != `[{"id":"psp-a","name":"PSP A","service":"database","notice":"24h","clause":true,"amount":12.5}]` || len(f.Kept) != 3 {
 		t.Errorf("kept %s", f.Kept)
 	}
-	in, err := f.Settings()
+	in, err := f.Settings(time.UTC)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +234,7 @@ func TestExportGivesTheSameFile(t *testing.T) { again(t, parse(t, full(t))) }
 
 func TestSettingsGoThroughIdentity(t *testing.T) {
 	f := parse(t, full(t))
-	in, err := f.Settings()
+	in, err := f.Settings(time.UTC)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,7 +242,7 @@ func TestSettingsGoThroughIdentity(t *testing.T) {
 	if err := g.Fill(in); err != nil {
 		t.Fatal(err)
 	}
-	back, err := g.Settings()
+	back, err := g.Settings(time.UTC)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -321,7 +321,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		again(t, file)
-		if _, err := file.Settings(); err != nil {
+		if _, err := file.Settings(time.UTC); err != nil {
 			t.Fatal(err)
 		}
 	})

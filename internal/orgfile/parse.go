@@ -323,6 +323,9 @@ func (c *checker) together(root *node) {
 	each(root, "schedules", func(s *node) {
 		each(s, "overrides", func(o *node) { c.order(o) })
 	})
+	for _, name := range []string{"silences", "maintenance"} {
+		each(root, name, func(q *node) { c.order(q) })
+	}
 	each(root, "services", func(s *node) {
 		each(s, "needs", func(need *node) {
 			one, of, k := need.fields["service"], need.fields["of"], need.fields["any"]

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"tocsin/internal/alert"
+	"tocsin/internal/alert/quiet"
 	"tocsin/internal/identity"
 	"tocsin/internal/kit"
 	"tocsin/internal/oncall"
@@ -107,6 +108,10 @@ var (
 	link = &spec{kind: "string", key: "orgfile.error.url", valid: func(s string) bool {
 		u, err := url.Parse(s)
 		return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
+	}}
+	matcher = &spec{kind: "string", key: "orgfile.error.matcher", valid: func(s string) bool {
+		m, err := quiet.ParseMatcher(s)
+		return err == nil && m.Name != "" && utf8.ValidString(s) && len(s) <= 1000
 	}}
 	// target is checked with the references.
 	target   = &spec{kind: "string", ref: "target", pattern: `^(schedule|role|person|team|channel):.+$`}
@@ -206,7 +211,12 @@ var fileSpec = object(
 		))),
 		opt("list", defines("channel", object(req("id", slug), req("kind", line), opt("url_file", short(4096))))),
 	)),
-	opt("silences", listOf(anything)), opt("maintenance", listOf(anything)),
+	opt("silences", listOf(object(
+		req("matchers", some(matcher)), opt("from", moment), req("to", moment), req("reason", short(1000)),
+	))),
+	opt("maintenance", listOf(object(
+		req("services", some(ref("service"))), opt("from", moment), req("to", moment), req("reason", short(1000)), opt("public", flag),
+	))),
 	opt("vendors", listOf(anything)), opt("backups", listOf(anything)),
 	opt("status_page", dict(anything)), opt("regimes", dict(anything)),
 	opt("plans", listOf(anything)), opt("retention", listOf(anything)), opt("contacts", listOf(anything)),

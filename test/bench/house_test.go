@@ -18,6 +18,7 @@ import (
 
 	"tocsin/internal/app"
 	"tocsin/internal/db/dbtest"
+	"tocsin/internal/kit"
 	"tocsin/internal/ledger"
 	"tocsin/test/fake"
 )
@@ -66,7 +67,7 @@ func open(b *testing.B, cfg app.Config, group string) *house {
 		b.Fatal(err)
 	}
 	h.app = a
-	if _, err := a.Apply(app.AsSystem(b.Context()), fmt.Appendf(nil, company, h.pages.URL, routingKey, group), false, false); err != nil {
+	if _, err := a.Apply(app.AsSystem(b.Context()), fmt.Appendf(nil, company, h.pages.URL, routingKey, group), kit.ApplyOptions{}); err != nil {
 		b.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.WithoutCancel(b.Context()))

@@ -105,7 +105,7 @@ func staffed(t *testing.T) *house {
 	t.Helper()
 	h := open(t)
 	ctx := app.AsSystem(t.Context())
-	_, err := h.app.Apply(ctx, fmt.Appendf(nil, company, h.pages.URL, longName), false, false)
+	_, err := h.app.Apply(ctx, fmt.Appendf(nil, company, h.pages.URL, longName), kit.ApplyOptions{})
 	h.ok(err)
 	h.ok(h.app.Identity.SetPassword(ctx, "camille", password))
 	h.ok(h.app.Identity.SetPassword(ctx, "ana", password))

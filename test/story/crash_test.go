@@ -13,6 +13,7 @@ import (
 
 	"tocsin/internal/app"
 	"tocsin/internal/db"
+	"tocsin/internal/kit"
 	"tocsin/internal/ledger"
 	"tocsin/test/fake"
 )
@@ -37,7 +38,7 @@ func TestKilledAtRandom(t *testing.T) {
 	}
 	ctx := app.AsSystem(context.Background())
 	file := strings.Replace(fmt.Sprintf(company, pages.URL), `group: ["service", "alertname"]`, `group: ["service"]`, 1)
-	if _, err := a.Apply(ctx, []byte(file), false, false); err != nil {
+	if _, err := a.Apply(ctx, []byte(file), kit.ApplyOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := a.Close(); err != nil {

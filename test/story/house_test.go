@@ -75,7 +75,7 @@ func open(t *testing.T, cfg app.Config) *house {
 	}
 	h.app, h.base = a, a.BaseURL()
 	ctx := app.AsSystem(context.Background())
-	if _, err := a.Apply(ctx, []byte(fmt.Sprintf(company, h.pages.URL)), false, false); err != nil {
+	if _, err := a.Apply(ctx, []byte(fmt.Sprintf(company, h.pages.URL)), kit.ApplyOptions{}); err != nil {
 		t.Fatalf("apply: %v", err)
 	}
 	if h.token, _, err = a.Identity.CreateToken(ctx, identity.NewToken{Name: "story", Access: kit.AccessAdmin}); err != nil {

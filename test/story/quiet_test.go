@@ -34,7 +34,7 @@ func TestOneCausePagesOnce(t *testing.T) {
 			}
 			fmt.Fprintf(&b, "  - {id: part-%d, needs: [{service: %s, kind: hard}]}\n", i, on)
 		}
-		if _, err := h.app.Apply(ctx, []byte("apiVersion: tocsin/v1\n"+b.String()), false, false); err != nil {
+		if _, err := h.app.Apply(ctx, []byte("apiVersion: tocsin/v1\n"+b.String()), kit.ApplyOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		now := h.clock.Now()

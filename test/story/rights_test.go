@@ -136,7 +136,7 @@ func TestTransitions(t *testing.T) {
 	}
 	defer func() { _ = a.Close() }()
 	sys := app.AsSystem(context.Background())
-	if _, err := a.Apply(sys, []byte(transitionCompany), false, false); err != nil {
+	if _, err := a.Apply(sys, []byte(transitionCompany), kit.ApplyOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	s := a.Incident

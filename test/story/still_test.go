@@ -224,7 +224,7 @@ func TestManagementNotSeen(t *testing.T) {
 	eachTimed(t, func(t *testing.T, h timed) {
 		ctx := app.AsSystem(t.Context())
 		if _, err := h.app.Apply(ctx, []byte(strings.Replace(strings.ReplaceAll(company, "%[1]s", h.pages.URL),
-			"management: [camille]", "management: [paul, camille]", 1)), false, false); err != nil {
+			"management: [camille]", "management: [paul, camille]", 1)), kit.ApplyOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		id := h.declare("sev1")
