@@ -206,6 +206,12 @@ func open(t *testing.T) *house {
 		Identity: h.identity, Incident: h.incident, Alert: h.alert, Change: change.New(d, h.identity), Ledger: h.l, Oncall: h.oncall,
 		Service: registry, Notify: h.notify, Dossier: dossier.New(h.incident, h.l, names), Clock: clock,
 		Log: slog.New(slog.NewTextHandler(t.Output(), nil)), BaseURL: "http://tocsin.example", Version: "test",
+		Doctor: func(ctx context.Context) ([]kit.Finding, error) {
+			if err := h.identity.Require(ctx, "settings.see"); err != nil {
+				return nil, err
+			}
+			return []kit.Finding{{Check: "database", State: kit.FindingOK, Key: "doctor.clock.ok"}, {Check: "mail", State: kit.FindingWarn, Key: "doctor.mail.none"}}, nil
+		},
 	}
 	h.restart()
 	jar, err := cookiejar.New(nil)

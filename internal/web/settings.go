@@ -11,6 +11,7 @@ import (
 	"github.com/a-h/templ"
 
 	"tocsin/internal/alert"
+	"tocsin/internal/i18n"
 	"tocsin/internal/identity"
 	"tocsin/internal/incident"
 	"tocsin/internal/kit"
@@ -429,12 +430,47 @@ func (s *server) known(ctx context.Context, facts []ledger.Fact) ([]ledger.Fact,
 	return out, nil
 }
 
+// about is what the page about the installation shows. The checks run when they are
+// asked for: one of them waits for the mail relay.
+type about struct {
+	version, runtime string
+	start            time.Time
+	ready, mayCheck  bool
+	findings         []kit.Finding
+	checkedAt        time.Time
+}
+
+// trouble counts the findings that are not well.
+func (a about) trouble() int {
+	n := 0
+	for _, f := range a.findings {
+		if f.State != kit.FindingOK {
+			n++
+		}
+	}
+	return n
+}
+
+func findingText(ctx context.Context, f kit.Finding, part string) string {
+	lang := of(ctx).lang
+	return i18n.T(lang, f.Key+part, i18n.Words(lang, f.Args))
+}
+
 func (s *server) aboutPage(q *req) error {
 	var ready error
 	if s.Ready != nil {
 		ready = s.Ready(q.ctx)
 	}
-	return q.settings("about", aboutView(s.Version, runtime.Version(), s.start, ready == nil))
+	v := about{version: s.Version, runtime: runtime.Version(), start: s.start, ready: ready == nil}
+	v.mayCheck = s.Doctor != nil && identity.Allow(q.actor, "settings.see") == nil
+	if q.r.URL.Query().Get("check") != "" && s.Doctor != nil {
+		var err error
+		if v.findings, err = s.Doctor(q.ctx); err != nil {
+			return err
+		}
+		v.checkedAt = q.now
+	}
+	return q.settings("about", aboutView(v))
 }
 
 func (s *server) helpRoutes() {

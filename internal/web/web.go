@@ -41,6 +41,8 @@ type Deps struct {
 	Version string
 	// Rehearse declares a practice incident that pages the actor alone; nil offers none.
 	Rehearse func(ctx context.Context) (*incident.Incident, error)
+	// Doctor looks for what would fail when it is needed; nil offers no check.
+	Doctor func(ctx context.Context) ([]kit.Finding, error)
 	// Ready answers nil when all parts work.
 	Ready func(ctx context.Context) error
 }

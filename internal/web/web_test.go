@@ -204,10 +204,24 @@ func TestPeopleAndKeys(t *testing.T) {
 	if strings.Contains(body, "/settings/people/new") || strings.Contains(body, "integrations") {
 		t.Error("a viewer sees the controls of an admin")
 	}
-	for path, want := range map[string]int{"/settings/people/ana": 403, "/settings/integrations": 403, "/settings/journal": 403, "/settings/about": 200, "/on-call": 200} {
+	for path, want := range map[string]int{"/settings/people/ana": 403, "/settings/integrations": 403, "/settings/journal": 403, "/settings/about": 200, "/settings/about?check=1": 403, "/on-call": 200} {
 		if res, _ := h.do("GET", path, nil); res.StatusCode != want {
 			t.Errorf("viewer, %s: %d, want %d", path, res.StatusCode, want)
 		}
+	}
+}
+
+// The checks of the installation show what is not well first, with what mends it.
+func TestAboutChecks(t *testing.T) {
+	h := open(t)
+	h.signIn()
+	if body := h.get("/settings/about"); strings.Contains(body, "mail relay is set") {
+		t.Error("the checks ran before anybody asked for them")
+	}
+	body := h.get("/settings/about?check=1")
+	contains(t, body, "1 thing to mend", "No mail relay is set", "Set channels.smtp", "In order")
+	if strings.Index(body, "No mail relay") > strings.Index(body, "The clock agrees") {
+		t.Error("what is well stands first")
 	}
 }
 
