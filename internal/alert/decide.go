@@ -64,7 +64,7 @@ func open(sig *Signal, now time.Time, d Decision) (*live, []ledger.Body) {
 	}
 	if d.Then == ThenSuppress {
 		l.State = StateSuppressed
-		facts = append(facts, Suppressed{Reason: d.Reason, Rule: d.Route})
+		facts = append(facts, Suppressed{Reason: "route", Rule: d.Route, Text: d.Reason})
 	} else if d.held.Kind != "" {
 		facts = append(facts, l.hold(d.held))
 	}
@@ -90,7 +90,7 @@ func (l *live) release(d Decision) []ledger.Body {
 		facts = append(facts, l.opened(d))
 	case ThenSuppress:
 		l.State = StateSuppressed
-		facts = append(facts, Suppressed{Reason: d.Reason, Rule: d.Route})
+		facts = append(facts, Suppressed{Reason: "route", Rule: d.Route, Text: d.Reason})
 	}
 	return facts
 }

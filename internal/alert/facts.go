@@ -62,8 +62,11 @@ func (Resolved) FactType() string { return "alert.resolved" }
 
 // Suppressed is the body of alert.suppressed.
 type Suppressed struct {
+	// Reason is route, silence, maintenance, dependency or flapping; Rule names which.
 	Reason string `json:"reason"`
 	Rule   string `json:"rule"`
+	// Text is what the route says about it.
+	Text string `json:"text,omitempty"`
 }
 
 // FactType implements ledger.Body.

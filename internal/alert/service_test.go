@@ -217,7 +217,10 @@ func TestRoutesDecide(t *testing.T) {
 		if o := h.send(t, alert.Signal{DedupKey: "s"})[0]; o.State != alert.StateSuppressed {
 			t.Fatalf("suppress: %+v", o)
 		}
-		h.facts(t, "alert.opened", "alert.suppressed")
+		var held alert.Suppressed
+		if err := h.facts(t, "alert.opened", "alert.suppressed")[1].Decode(&held); err != nil || held != (alert.Suppressed{Reason: "route", Rule: "quiet", Text: "not production"}) {
+			t.Fatalf("%+v, %v", held, err)
+		}
 		h.send(t, alert.Signal{DedupKey: "p", Labels: prod, Service: "pay"})
 		var b alert.Opened
 		f := h.facts(t, "alert.opened")[0]

@@ -108,6 +108,7 @@ func TestPagesByToken(t *testing.T) {
 			{Name: "of paul", Access: kit.AccessViewer, Owner: "paul"},
 			{Name: "of vera", Access: kit.AccessViewer, Owner: "vera"},
 			{Name: "open", Access: kit.AccessViewer, Owner: "paul", Scopes: []string{"incidents:confidential", "incidents:read", "oncall:write"}},
+			{Name: "answers only", Access: kit.AccessViewer, Owner: "paul", Scopes: []string{"oncall:write"}},
 			{Name: "pages only", Access: kit.AccessResponder, Scopes: []string{"oncall:write"}},
 		} {
 			token, _, err := b.identity.CreateToken(system, n)
@@ -149,6 +150,13 @@ func TestPagesByToken(t *testing.T) {
 		b.run(call{name: "accepts for another", as: "responder", method: "POST", path: two + "/acknowledge", status: 200, facts: []string{"page.acknowledged"}})
 		three := paged("responder", `{"title":"Three"}`)
 		b.run(call{name: "own token refuses", as: "of paul", method: "POST", path: three + "/refuse", status: 200, facts: []string{"page.refused"}})
+		four := paged("responder", `{"title":"Four"}`)
+		b.run(
+			call{name: "own token that may only answer", as: "answers only", method: "POST", path: four + "/acknowledge", status: 200, has: []string{`"state":"acknowledged"`}, facts: []string{"page.acknowledged"}},
+			call{name: "and sees that page", as: "answers only", method: "GET", path: four, status: 200},
+			call{name: "but no list", as: "answers only", method: "GET", path: "/pages", status: 403, code: "forbidden"},
+			call{name: "nor what is not there", as: "answers only", method: "GET", path: "/pages/none", status: 403, code: "forbidden"},
+		)
 		hidden := paged("secret", `{"title":"Theft","confidential":true}`)
 		b.run(
 			call{name: "hidden from a token", as: "admin", method: "POST", path: hidden + "/acknowledge", status: 404, code: "not_found", hasNot: []string{"Theft", "Paul"}},
