@@ -358,6 +358,7 @@ func (s *server) incidentCalls() {
 		i, err := s.Incident.Get(ctx, in.Ref)
 		return s.answer(ctx, i, err)
 	})
+	get(s, "/incidents/{ref}/brief", "incidents", "The situation in five lines, with what waits for the caller", s.brief)
 	call(s, http.MethodPatch, "/incidents/{ref}", "incidents", "Change title, summary, services, kind or milestones", http.StatusOK,
 		func(ctx context.Context, in *refBody[editIn]) (IncidentView, error) {
 			want, err := expect(in.IfMatch)

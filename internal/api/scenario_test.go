@@ -36,6 +36,7 @@ func TestIncident(t *testing.T) {
 				facts: []string{"incident.acknowledged", "incident.phase_changed"},
 			},
 			call{as: "responder", method: "POST", path: "/incidents/INC-1/acknowledge", body: "{}", status: 200},
+			call{as: "responder", method: "GET", path: "/incidents/INC-1/brief", status: 200, has: []string{`"who":"Not yet known."`, `"decisions":[]`}},
 			call{
 				as: "responder", method: "POST", path: "/incidents/INC-1/assess?preview=true", body: `{"answers":{"who":"most","what":"main"}}`, status: 200,
 				has: []string{`"preview":{"severity":"sev1"`, `"severity":null`, `"key":"ladder"`},
@@ -56,6 +57,8 @@ func TestIncident(t *testing.T) {
 			},
 			call{as: "responder", method: "POST", path: "/incidents/INC-1/tasks", body: `{"text":"Restart","owner":"paul"}`, status: 200, facts: []string{"task.created"}},
 			call{as: "viewer", method: "GET", path: "/incidents/INC-1/tasks", status: 200, has: []string{`"text":"Restart"`, `"due":null`}},
+			call{as: "responder", method: "GET", path: "/incidents/INC-1/brief?lang=fr", status: 200, has: []string{`"what":"Payments fail"`, `"who":"Certains clients"`, `"doing":"Confinement"`, `"tasks":["Restart"]`, `"commander":{"kind":"person","id":"paul","name":"Paul Roy"}`, `"decisions":[]`}},
+			call{as: "viewer", method: "GET", path: "/incidents/INC-1/brief?lang=de", status: 422, code: "invalid"},
 			call{as: "responder", method: "POST", path: "/incidents/INC-1/impact", body: `{"customers":12,"from":null}`, status: 200, facts: []string{"impact.recorded"}},
 			call{as: "responder", method: "POST", path: "/incidents/INC-1/cancel", status: 422, code: "invalid", has: []string{`"path":"reason"`}},
 			call{as: "responder", method: "POST", path: "/incidents/INC-2/merge", body: `{"into":"INC-2"}`, status: 422, code: "invalid"},
