@@ -51,27 +51,27 @@ func (a *App) reactions() []ledger.Consumer {
 			"incident.confidentiality_changed": on(a.incidentChanged),
 			"ladder.exhausted":                 on(a.ladderExhausted),
 		})),
-		consumer("incident", table{
+		behind(consumer("incident", table{
 			"alert.resolved": on(a.alertResolved),
 			"alert.attached": on(a.alertAttached),
 			"alert.detached": on(a.alertDetached),
-		}),
+		})),
 		inSteps(64, consumer("findings", table{
 			"finding.opened":   on(a.findingOpened),
 			"finding.reopened": on(a.findingReopened),
 			"finding.fixed":    on(a.findingFixed),
 			"finding.decided":  on(a.findingDecided),
 		})),
-		{Name: "activity", Types: []string{"incident.*", "task.*", "handover.*"}, Handle: a.activity},
+		behind(ledger.Consumer{Name: "activity", Types: []string{"incident.*", "task.*", "handover.*"}, Handle: a.activity}),
 		consumer("checkpoints", table{"incident.closed": on(a.incidentClosed)}),
 		consumer("alarm", table{"reaction.failed": on(a.tellFailure)}),
 		consumer("alarm-page", table{"reaction.failed": on(a.pageFailure)}),
-		inSteps(16, consumer("levels", table{
+		behind(inSteps(16, consumer("levels", table{
 			"incident.declared":         on(a.levelReached),
 			"incident.severity_changed": on(a.severityReached),
 			"incident.kind_changed":     on(a.levelReached),
 			"incident.assessed":         on(a.levelReached),
-		})),
+		}))),
 	}
 }
 
@@ -79,6 +79,12 @@ func (a *App) reactions() []ledger.Consumer {
 // come to their turn between its steps, deliveries above all.
 func inSteps(n int, c ledger.Consumer) ledger.Consumer {
 	c.Most = n
+	return c
+}
+
+// behind lets a page on its way go first: what reacts to the same facts waits a moment.
+func behind(c ledger.Consumer) ledger.Consumer {
+	c.Linger = 25 * time.Millisecond
 	return c
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -153,6 +154,8 @@ func (a *App) Run(ctx context.Context) error {
 			failed <- fmt.Errorf("serve: %w", err)
 		}
 	}()
+	// What starting took is given back to the machine: an idle server collects no garbage.
+	defer time.AfterFunc(2*time.Second, debug.FreeOSMemory).Stop()
 	var err error
 	select {
 	case <-ctx.Done():

@@ -29,6 +29,9 @@ type Consumer struct {
 	// Most is how many facts one transaction handles; 0 means as many as are read at
 	// once. A small number lets others follow while there is a mass to do.
 	Most int
+	// Linger is how long it waits after a wake-up, so that what cannot wait comes first
+	// and what comes in short order is handled together.
+	Linger time.Duration
 	// Handle has its whole effect in the transaction. An error undoes it; the
 	// batch is then tried fact by fact, and a fact that still fails three times is
 	// recorded as reaction.failed and passed over.
@@ -161,6 +164,9 @@ func (r *runner) loop(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-r.woken:
+			if r.c.Linger > 0 {
+				time.Sleep(r.c.Linger)
+			}
 		case <-wait.C:
 			r.l.tail.grown.Add(1)
 		}
