@@ -538,3 +538,43 @@ func TestEndsOfSessionsAndTokens(t *testing.T) {
 		}
 	})
 }
+
+// A token that belongs to a person is made by the system alone, speaks for that person,
+// never has more rights than they have, and ends with their account.
+func TestTokensOfAnOwner(t *testing.T) {
+	each(t, func(b *bundle) {
+		system := kit.WithActor(context.Background(), kit.System(kit.ViaCLI))
+		bob := b.add("bob", kit.AccessResponder)
+		b.add("gone", kit.AccessResponder)
+		b.ok(b.s.Suspend(admin, "gone"))
+		for name, c := range map[string]struct {
+			ctx  context.Context
+			with identity.NewToken
+		}{
+			"of nobody":         {system, identity.NewToken{Name: "x", Access: kit.AccessViewer, Owner: "nobody"}},
+			"of a suspended":    {system, identity.NewToken{Name: "x", Access: kit.AccessViewer, Owner: "gone"}},
+			"above its owner":   {system, identity.NewToken{Name: "x", Access: kit.AccessManager, Owner: "bob"}},
+			"made by an admin":  {admin, identity.NewToken{Name: "x", Access: kit.AccessViewer, Owner: "bob"}},
+			"made by the owner": {as("bob", kit.AccessResponder), identity.NewToken{Name: "x", Access: kit.AccessViewer, Owner: "bob"}},
+		} {
+			if _, _, err := b.s.CreateToken(c.ctx, c.with); kit.CodeOf(err) != kit.CodeInvalid {
+				b.Errorf("%s: %v", name, err)
+			}
+		}
+		secret, token, err := b.s.CreateToken(system, identity.NewToken{Name: "phone", Access: kit.AccessResponder, Owner: "bob"})
+		b.ok(err)
+		a, err := b.s.Authenticate(context.Background(), secret)
+		b.ok(err)
+		if token.Creator != "bob" || a.Owner != "bob" || a.Me() != "bob" || a.IsPerson() || a.ID != token.ID {
+			b.Errorf("actor %+v", a)
+		}
+		bob.Access = kit.AccessViewer
+		b.ok(b.s.ChangePerson(admin, bob))
+		if a, err := b.s.Authenticate(context.Background(), secret); err != nil || a.Access != kit.AccessViewer {
+			b.Errorf("after the demotion: %v, %v", a.Access, err)
+		}
+		b.ok(b.s.Suspend(admin, "bob"))
+		_, err = b.s.Authenticate(context.Background(), secret)
+		b.code(err, kit.CodeUnauthenticated)
+	})
+}
