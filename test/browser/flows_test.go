@@ -302,6 +302,11 @@ func TestFirstRun(t *testing.T) {
 	b.shows("Compagnie des eaux", "Camille Roy")
 	b.goTo("/setup")
 	b.isAt("/")
+	// Of many tabs on a narrow screen, the one that is open is seen.
+	b.goTo("/settings/about")
+	if at := eval[[]float64](b, `(r => [r.left, r.right])(document.querySelector(".tabs [aria-current]").getBoundingClientRect())`); at[0] < 0 || at[1] > 390 {
+		t.Errorf("the tab that is open lies from %.0f to %.0f", at[0], at[1])
+	}
 }
 
 // TestSignIn is refused with a wrong password, and then asked to wait.
