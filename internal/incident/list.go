@@ -2,6 +2,7 @@ package incident
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -235,6 +236,20 @@ func (s *Service) Visible(ctx context.Context, ids []string) (map[string]bool, e
 		out[id] = true
 	}
 	return out, nil
+}
+
+// Refs gives the references of those of the incidents that the actor may know of.
+func (s *Service) Refs(ctx context.Context, ids []string) (map[string]string, error) {
+	seen, err := s.Visible(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	list, err := s.byID(ctx, slices.Collect(maps.Keys(seen)))
+	out := make(map[string]string, len(list))
+	for id, i := range list {
+		out[id] = i.Ref()
+	}
+	return out, err
 }
 
 // ReviewItem is a review with its incident.

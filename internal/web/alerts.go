@@ -39,16 +39,14 @@ func (s *server) alertRows(q *req, list []alert.Alert) ([]AlertRow, error) {
 			ids = append(ids, a.Incident)
 		}
 	}
-	seen, err := s.Incident.Visible(q.ctx, ids)
+	refs, err := s.Incident.Refs(q.ctx, ids)
 	if err != nil {
 		return nil, err
 	}
 	out := make([]AlertRow, len(list))
 	for n, a := range list {
 		out[n] = alertRow(a)
-		if !seen[a.Incident] {
-			out[n].Incident = ""
-		}
+		out[n].Incident = refs[a.Incident]
 	}
 	return out, nil
 }

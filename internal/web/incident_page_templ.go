@@ -758,9 +758,9 @@ func actionBar(in Incident) templ.Component {
 					return templ_7745c5c3_Err
 				}
 				var templ_7745c5c3_Var36 string
-				templ_7745c5c3_Var36, templ_7745c5c3_Err = templ.JoinStringErrs(t(ctx, "web.assess.again"))
+				templ_7745c5c3_Var36, templ_7745c5c3_Err = templ.JoinStringErrs(t(ctx, assessWords(in)))
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `incident_page.templ`, Line: 198, Col: 88}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `incident_page.templ`, Line: 198, Col: 85}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var36))
 				if templ_7745c5c3_Err != nil {
@@ -1958,6 +1958,14 @@ func deliveryTone(state notify.State) string {
 		return "ok"
 	}
 	return "info"
+}
+
+// assessWords names the way to the five questions, before and after they were answered.
+func assessWords(in Incident) string {
+	if in.Assessed.IsZero() {
+		return "web.assess.button"
+	}
+	return "web.assess.again"
 }
 
 var _ = templruntime.GeneratedTemplate

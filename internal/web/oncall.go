@@ -17,6 +17,7 @@ const ahead = 30
 
 func (s *server) oncallRoutes() {
 	s.get("/on-call", s.oncallNow)
+	s.post("/on-call", s.callSomeone)
 	s.get("/on-call/schedule", s.schedulePage)
 	s.get("/on-call/schedule/{id}/calendar.ics", s.calendar)
 	s.post("/on-call/schedule/{id}/overrides", s.addOverride)
@@ -32,18 +33,6 @@ func (s *server) oncallRoutes() {
 	s.post("/on-call/me/methods/{id}/{do}", s.methodDo)
 	s.post("/on-call/me/rules", s.saveRules)
 	s.post("/on-call/me/quiet-hours", s.saveQuiet)
-}
-
-func (s *server) oncallNow(q *req) error {
-	duty, err := s.Oncall.OnCallNow(q.ctx)
-	if err != nil {
-		return err
-	}
-	gaps, err := s.Oncall.Gaps(q.ctx, ahead)
-	if err != nil {
-		return err
-	}
-	return q.show("oncall", q.t("web.oncall.title"), oncallPage(duty, gaps))
 }
 
 // rota is what the page of schedules shows.
@@ -126,7 +115,7 @@ func (s *server) policiesPage(q *req) error {
 	if err != nil {
 		return err
 	}
-	names, err := s.namer(q.ctx, q.lang)
+	names, err := s.targetNames(q)
 	if err != nil {
 		return err
 	}
@@ -142,6 +131,22 @@ func (s *server) policiesPage(q *req) error {
 		run.result = &result
 	}
 	return q.show("oncall", q.t("web.oncall.policies"), policiesView(policies, run, names))
+}
+
+// targetNames is namer with the names of schedules.
+func (s *server) targetNames(q *req) (func(kind, id string) string, error) {
+	names, err := s.namer(q.ctx, q.lang)
+	if err != nil {
+		return nil, err
+	}
+	all, err := s.Oncall.Schedules(q.ctx)
+	return func(kind, id string) string {
+		at := slices.IndexFunc(all, func(x oncall.Schedule) bool { return kind == "schedule" && x.ID == id })
+		if at >= 0 {
+			return scheduleName(q.lang, all[at])
+		}
+		return names(kind, id)
+	}, err
 }
 
 // shift is one duty of the reader.
@@ -206,7 +211,7 @@ func targets(ctx context.Context, list []string, names func(kind, id string) str
 		case "person":
 			out[n] = names("person", id)
 		default:
-			out[n] = t(ctx, "web.target."+kind, "name", id)
+			out[n] = t(ctx, "web.target."+kind, "name", names(kind, id))
 		}
 	}
 	return strings.Join(out, ", ")

@@ -428,3 +428,18 @@ func TestRulesAndQuietHours(t *testing.T) {
 		t.Errorf("quiet %+v", h.notify.quiet)
 	}
 }
+
+func TestPageSomeone(t *testing.T) {
+	scenarios(t, []scenario{
+		{
+			name: "a person", path: "/on-call", form: []string{"to", "person:ana", "text", "The shop is down"},
+			to: "/on-call", facts: []string{"ladder.started", "ladder.step_run"}, shows: []string{"Paged."},
+		},
+		{
+			name: "for nothing", path: "/on-call", form: []string{"to", "person:ana", "text", " "}, shows: []string{"There is a problem"},
+		},
+		{
+			name: "somebody unknown", path: "/on-call", form: []string{"to", "person:nobody", "text", "The shop is down"}, shows: []string{"There is a problem", "The shop is down"},
+		},
+	})
+}
