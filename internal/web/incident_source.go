@@ -388,7 +388,7 @@ func (s incidents) Assess(ctx context.Context, ref string, a Assessment, overrid
 	if err != nil {
 		return err
 	}
-	_, err = s.Incident.Assess(ctx, ref, in, nil, incident.Severity(override), reason)
+	_, err = s.Incident.Assess(ctx, ref, in, a.Services, incident.Severity(override), reason)
 	return err
 }
 

@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"context"
 	"html"
 	"net/http"
 	"net/url"
@@ -11,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"tocsin/internal/continuity"
+	"tocsin/internal/db"
 	"tocsin/internal/identity"
 	"tocsin/internal/kit"
 	"tocsin/internal/ledger"
@@ -442,4 +445,24 @@ func TestPageSomeone(t *testing.T) {
 			name: "somebody unknown", path: "/on-call", form: []string{"to", "person:nobody", "text", "The shop is down"}, shows: []string{"There is a problem", "The shop is down"},
 		},
 	})
+}
+
+// The services of an assessment are those of the incident until somebody says otherwise.
+func TestAssessServices(t *testing.T) {
+	h := open(t)
+	h.signIn()
+	h.ok(h.d.Write(h.ana(), func(ctx context.Context, tx *db.Tx) error {
+		_, err := h.deps.Service.Apply(ctx, tx, []continuity.Definition{{ID: "payments", Name: kit.Both("Payments")}, {ID: "mailer"}}, false)
+		return err
+	}))
+	h.post("/incidents/new", "title", "Payments fail")
+	h.post("/incidents/INC-1/do/edit", "title", "Payments fail", "services", "payments")
+	page := h.get("/incidents/INC-1/assess")
+	contains(t, page, "Which services are affected?", `value="payments" checked`)
+	h.post("/incidents/INC-1/assess", "who", "some", "what", "main", "data", "no", "trend", "stable", "change", "none", "services_shown", "1")
+	i, err := h.incident.Get(h.ana(), "INC-1")
+	h.ok(err)
+	if len(i.Services) != 0 || i.Severity != "sev2" {
+		t.Errorf("%v, %s", i.Services, i.Severity)
+	}
 }

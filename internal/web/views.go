@@ -67,6 +67,8 @@ type Assessment struct {
 	Who, What, Data, Trend, Change string
 	DataKinds                      []string
 	People                         string
+	// Services are those that are affected; nil leaves them as they are.
+	Services []string
 }
 
 // Result is what an assessment would give: the level, the line that decides it
