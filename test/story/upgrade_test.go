@@ -147,7 +147,9 @@ func TestUpgrade(t *testing.T) {
 				t.Errorf("its record: %d", status)
 			}
 			clock.Advance(2 * time.Hour)
-			h.eventually("the page of paul that was due", func() bool { return slices.ContainsFunc(h.pages.Requests(), func(r fake.Request) bool { return r.Path == "/paul" }) })
+			h.eventually("the page of paul that was due", func() bool {
+				return slices.ContainsFunc(h.pages.Requests(), func(r fake.Request) bool { return r.Path == "/paul" })
+			})
 			res, err := http.Post(h.base+"/a/"+old.ack, "application/x-www-form-urlencoded", strings.NewReader("answer=accept"))
 			if err != nil {
 				t.Fatal(err)
