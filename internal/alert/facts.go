@@ -117,6 +117,27 @@ type SourceFact struct {
 // FactType implements ledger.Body.
 func (f SourceFact) FactType() string { return fmt.Sprintf("source.%s", f.Op) }
 
+// SourceSilent is the body of source.silent. Unfinished is set where a run began and
+// did not end in time.
+type SourceSilent struct {
+	Service     string    `json:"service,omitempty"`
+	Unfinished  bool      `json:"unfinished,omitempty"`
+	LastHeardAt time.Time `json:"last_heard_at,omitzero"`
+	GapS        int64     `json:"gap_s"`
+}
+
+// FactType implements ledger.Body.
+func (SourceSilent) FactType() string { return "source.silent" }
+
+// SourceHeard is the body of source.heard: the first sign after a silence.
+type SourceHeard struct {
+	Service string `json:"service,omitempty"`
+	SilentS int64  `json:"silent_s"`
+}
+
+// FactType implements ledger.Body.
+func (SourceHeard) FactType() string { return "source.heard" }
+
 // RoutesChanged is the body of route.changed.
 type RoutesChanged struct {
 	Version int64         `json:"version"`

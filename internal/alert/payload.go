@@ -122,7 +122,7 @@ func (s *Service) flushRings(ctx context.Context) {
 	}
 	err := s.db.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
 		for _, f := range work {
-			if err := saveFlushed(ctx, tx, f); err != nil {
+			if err := s.saveFlushed(ctx, tx, f); err != nil {
 				return err
 			}
 		}
@@ -133,10 +133,19 @@ func (s *Service) flushRings(ctx context.Context) {
 	}
 }
 
-func saveFlushed(ctx context.Context, tx *db.Tx, f flushed) error {
+func (s *Service) saveFlushed(ctx context.Context, tx *db.Tx, f flushed) error {
 	if !f.heardAt.IsZero() {
 		if _, err := tx.Exec(ctx, `UPDATE source SET last_heard_at = $1 WHERE id = $2 AND last_heard_at < $1`, kit.Micros(f.heardAt), f.source); err != nil {
 			return db.MapError(err)
+		}
+		if src := s.cache.of(f.source); src.Interval() > 0 && src.Kind != "heartbeat" {
+			row, err := lockSource(ctx, tx, f.source)
+			if err == nil {
+				err = s.heardAgain(ctx, tx, row)
+			}
+			if err != nil && kit.CodeOf(err) != kit.CodeNotFound {
+				return err
+			}
 		}
 	}
 	if len(f.fresh) == 0 {

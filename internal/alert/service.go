@@ -30,6 +30,8 @@ type Service struct {
 	taken    atomic.Int64
 	refused  atomic.Int64
 
+	// since is when this process began to take signals, in microseconds.
+	since   atomic.Int64
 	life    sync.RWMutex
 	running bool
 	stop    chan struct{}
@@ -73,6 +75,10 @@ func (s *Service) Start(ctx context.Context) error {
 	if err := s.reload(ctx); err != nil {
 		return err
 	}
+	s.since.Store(kit.Micros(s.db.Now()))
+	if err := s.watchAll(ctx); err != nil {
+		return err
+	}
 	s.stop = make(chan struct{})
 	s.running = true
 	s.done.Add(s.writers() + 1)
@@ -106,6 +112,7 @@ func (s *Service) Tasks() []due.Task {
 	return []due.Task{
 		{Kind: KindTimeout, Lane: due.Normal, Run: s.runTimeout},
 		{Kind: KindQuiet, Lane: due.Normal, Run: s.runQuiet},
+		{Kind: KindSilent, Lane: due.Normal, Run: s.runSilent},
 	}
 }
 

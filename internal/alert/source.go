@@ -19,6 +19,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"tocsin/internal/db"
+	"tocsin/internal/due"
 	"tocsin/internal/kit"
 	"tocsin/internal/ledger"
 )
@@ -61,6 +62,8 @@ type sourceRow struct {
 	SilentAfter   int64  `bun:"silent_after"`
 	Settings      string `bun:"settings"`
 	LastHeardAt   int64  `bun:"last_heard_at"`
+	SilentSince   int64  `bun:"silent_since"`
+	RunSince      int64  `bun:"run_since"`
 	CreatedAt     int64  `bun:"created_at"`
 	Version       int64  `bun:"version"`
 }
@@ -68,7 +71,7 @@ type sourceRow struct {
 func (r *sourceRow) source() Source {
 	s := Source{
 		ID: r.ID, Kind: r.Kind, Service: r.Service, SilentAfter: time.Duration(r.SilentAfter) * time.Microsecond,
-		LastHeardAt: kit.FromMicros(r.LastHeardAt), CreatedAt: kit.FromMicros(r.CreatedAt), Version: r.Version,
+		LastHeardAt: kit.FromMicros(r.LastHeardAt), SilentSince: kit.FromMicros(r.SilentSince), CreatedAt: kit.FromMicros(r.CreatedAt), Version: r.Version,
 	}
 	_ = json.Unmarshal([]byte(r.SeverityMap), &s.SeverityMap)
 	_ = json.Unmarshal([]byte(r.Settings), &s.SourceSettings)
@@ -282,6 +285,9 @@ func (s *Service) insertSource(ctx context.Context, tx *db.Tx, d SourceDef, key 
 		return db.MapError(err)
 	}
 	s.refresh(tx)
+	if err := s.watch(ctx, tx, row); err != nil {
+		return err
+	}
 	return sourceFact(ctx, tx, "created", row, nil)
 }
 
@@ -341,6 +347,16 @@ func (s *Service) updateSource(ctx context.Context, tx *db.Tx, old sourceRow, d 
 		return nil, db.MapError(err)
 	}
 	s.refresh(tx)
+	row.LastHeardAt, row.CreatedAt, row.SilentSince, row.RunSince = old.LastHeardAt, old.CreatedAt, old.SilentSince, old.RunSince
+	if err := s.watch(ctx, tx, row); err != nil {
+		return nil, err
+	}
+	if s.watched(row).interval == 0 {
+		// What is no longer listened for is no longer silent.
+		if err := s.heardAgain(ctx, tx, row); err != nil {
+			return nil, err
+		}
+	}
 	return changes, sourceFact(ctx, tx, "changed", row, changes)
 }
 
@@ -390,6 +406,12 @@ func (s *Service) deleteSource(ctx context.Context, tx *db.Tx, id string) error 
 	}
 	s.refresh(tx)
 	tx.AfterCommit(func() { s.rings.drop(id) })
+	if err := due.Cancel(ctx, tx, KindSilent, id); err != nil {
+		return err
+	}
+	if err := s.heardAgain(ctx, tx, sourceRow{ID: id, SilentSince: row.SilentSince}); err != nil {
+		return err
+	}
 	return sourceFact(ctx, tx, "removed", row, nil)
 }
 

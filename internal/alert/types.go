@@ -160,6 +160,8 @@ type Source struct {
 	// Mapping is the compiled Map.
 	Mapping     *Mapping
 	LastHeardAt time.Time
+	// SilentSince is since when it counts as silent; zero when it does not.
+	SilentSince time.Time
 	CreatedAt   time.Time
 	Version     int64
 }

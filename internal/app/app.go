@@ -181,7 +181,7 @@ func (a *App) Handler() http.Handler {
 	mux.HandleFunc("GET /healthz", a.healthz)
 	mux.HandleFunc("GET /readyz", a.readyz)
 	mux.Handle("GET /metrics", a.metrics())
-	in := ingest.Handler(a.Alert, a.Change, a.Finding, ingest.Options{Clock: a.cfg.Clock, Log: a.cfg.Log, Version: cli.Version})
+	in := ingest.Handler(a.Alert, a.Change, a.Finding, ingest.Options{Words: a.words, Clock: a.cfg.Clock, Log: a.cfg.Log, Version: cli.Version})
 	mux.Handle("/in/", in)
 	mux.Handle("/v2/", in)
 	mux.Handle("/api/", api.New(api.Deps{

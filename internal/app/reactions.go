@@ -62,6 +62,10 @@ func (a *App) reactions() []ledger.Consumer {
 			"finding.fixed":    on(a.findingFixed),
 			"finding.decided":  on(a.findingDecided),
 		})),
+		consumer("sources", table{
+			"source.silent": on(a.sourceSilent),
+			"source.heard":  on(a.sourceHeard),
+		}),
 		behind(ledger.Consumer{Name: "activity", Types: []string{"incident.*", "task.*", "handover.*"}, Handle: a.activity}),
 		consumer("checkpoints", table{"incident.closed": on(a.incidentClosed)}),
 		consumer("alarm", table{"reaction.failed": on(a.tellFailure)}),

@@ -22,6 +22,7 @@ import (
 	"tocsin/internal/alert"
 	"tocsin/internal/change"
 	"tocsin/internal/finding"
+	"tocsin/internal/i18n"
 	"tocsin/internal/kit"
 )
 
@@ -37,6 +38,7 @@ type Alerts interface {
 	SilenceOf(ctx context.Context, source, by string, x alert.Silence) (alert.Silence, error)
 	SilencesOf(ctx context.Context, source string) ([]alert.Silence, error)
 	UnsilenceOf(ctx context.Context, source, id string) error
+	Heartbeat(ctx context.Context, source string, b alert.Beat, title string) error
 }
 
 // Changes is what the edge needs of package change.
@@ -58,6 +60,8 @@ type Options struct {
 	// how many at once; 0 means 1,000 and 5,000.
 	Rate  float64
 	Burst int
+	// Words gives a text of the catalogues in the organisation's language; nil is English.
+	Words func(ctx context.Context, key string, args map[string]any) string
 	// Version is told to clients that ask for the status.
 	Version string
 }
@@ -81,6 +85,7 @@ type handler struct {
 	burst   int
 	version string
 	started time.Time
+	words   func(ctx context.Context, key string, args map[string]any) string
 
 	limits  sync.Map // source id → *rate.Limiter
 	results ogResults
@@ -88,7 +93,10 @@ type handler struct {
 
 // Handler serves the protocols under /in/{key}/… and /v2/….
 func Handler(alerts Alerts, changes Changes, scans Scans, o Options) http.Handler {
-	h := &handler{alerts: alerts, changes: changes, scans: scans, clock: o.Clock, log: o.Log, rate: rate.Limit(o.Rate), burst: o.Burst, version: o.Version}
+	h := &handler{alerts: alerts, changes: changes, scans: scans, clock: o.Clock, log: o.Log, rate: rate.Limit(o.Rate), burst: o.Burst, version: o.Version, words: o.Words}
+	if h.words == nil {
+		h.words = func(_ context.Context, key string, args map[string]any) string { return i18n.T("en", key, args) }
+	}
 	if h.clock == nil {
 		h.clock = kit.SystemClock{}
 	}
@@ -123,6 +131,7 @@ func Handler(alerts Alerts, changes Changes, scans Scans, o Options) http.Handle
 	m.HandleFunc("POST /in/{key}/gitlab", h.gitlab)
 	m.HandleFunc("POST /in/{key}/json", h.json)
 	m.HandleFunc("POST /in/{key}/scan", h.scan)
+	h.heartbeatRoutes(m)
 	return m
 }
 
@@ -229,6 +238,8 @@ func refusal(err error) (status, wait int) {
 		return http.StatusServiceUnavailable, max(1, e.RetryAfter)
 	case e.Code == kit.CodeInvalid:
 		return http.StatusUnprocessableEntity, 0
+	case e.Code == kit.CodeNotFound:
+		return http.StatusNotFound, 0
 	case e.Code == kit.CodeTooLarge:
 		return http.StatusRequestEntityTooLarge, 0
 	}

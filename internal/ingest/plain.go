@@ -103,23 +103,28 @@ func (h *handler) accept(m message, signals []alert.Signal, changes []change.Cha
 		err = h.ingest(m.r, signals)
 	}
 	if err != nil {
-		status, wait := refusal(err)
-		if wait > 0 {
-			retryAfter(m.w, wait)
-		}
-		detail, fields := i18n.Error("en", err)
-		for _, f := range fields {
-			detail += " " + f.Path + ": " + f.Message
-		}
-		if status == http.StatusInternalServerError {
-			h.log.Error("message not stored", "source", m.src.ID, "error", err)
-		}
-		problem(m.w, status, kit.CodeOf(err), detail)
-		h.keep(m.src, m.key, m.path, status, m.body, signals, append(notes, detail)...)
+		h.failed(m, err, signals, notes...)
 		return
 	}
 	reply(m.w, http.StatusAccepted, map[string]int{"signals": len(signals), "changes": len(changes)})
 	h.keep(m.src, m.key, m.path, http.StatusAccepted, m.body, signals, notes...)
+}
+
+// failed answers a message that could not be kept, and shows it with its source.
+func (h *handler) failed(m message, err error, signals []alert.Signal, notes ...string) {
+	status, wait := refusal(err)
+	if wait > 0 {
+		retryAfter(m.w, wait)
+	}
+	detail, fields := i18n.Error("en", err)
+	for _, f := range fields {
+		detail += " " + f.Path + ": " + f.Message
+	}
+	if status == http.StatusInternalServerError {
+		h.log.Error("message not stored", "source", m.src.ID, "error", err)
+	}
+	problem(m.w, status, kit.CodeOf(err), detail)
+	h.keep(m.src, m.key, m.path, status, m.body, signals, append(notes, detail)...)
 }
 
 // states are the words by which senders say that it is over, or that somebody has it.

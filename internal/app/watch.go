@@ -1,0 +1,43 @@
+package app
+
+import (
+	"context"
+	"time"
+
+	"tocsin/internal/alert"
+	"tocsin/internal/i18n"
+	"tocsin/internal/ledger"
+)
+
+// words gives a text of the catalogues in the organisation's first language.
+func (a *App) words(ctx context.Context, key string, args map[string]any) string {
+	lang := "en"
+	if o, err := a.Identity.Organisation(ctx); err == nil && len(o.Languages) > 0 {
+		lang = o.Languages[0]
+	}
+	return i18n.T(lang, key, args)
+}
+
+func silenceKey(source string) string { return "source.silent:" + source }
+
+// A source that was not heard in time is an alarm of its own (DET-01).
+func (a *App) sourceSilent(ctx context.Context, f ledger.Fact, b alert.SourceSilent) error {
+	key := "alert.source.silent"
+	switch {
+	case b.Unfinished:
+		key = "alert.source.unfinished"
+	case b.LastHeardAt.IsZero():
+		key = "alert.source.never"
+	}
+	_, err := a.Alert.Ingest(ctx, []alert.Signal{{
+		Source: alert.BuiltIn, DedupKey: silenceKey(f.Subject.ID), Action: alert.Trigger, Severity: alert.Error, Service: b.Service,
+		Title:  a.words(ctx, key, map[string]any{"source": f.Subject.ID, "duration": time.Duration(b.GapS) * time.Second}),
+		Labels: map[string]string{"alertname": "SourceSilent", "source": f.Subject.ID}, StartsAt: f.HappenedAt, Received: f.RecordedAt,
+	}})
+	return err
+}
+
+func (a *App) sourceHeard(ctx context.Context, f ledger.Fact, _ alert.SourceHeard) error {
+	_, err := a.Alert.Ingest(ctx, []alert.Signal{{Source: alert.BuiltIn, DedupKey: silenceKey(f.Subject.ID), Action: alert.Resolve, Received: f.RecordedAt}})
+	return err
+}
