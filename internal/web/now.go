@@ -207,8 +207,12 @@ func (s *server) drift(q *req, b *board) error {
 		return err
 	}
 	for _, x := range sources {
-		if silent(x, q.now) {
-			b.drift = append(b.drift, warning{key: "silent", name: x.ID, href: "/settings/integrations/" + x.ID, at: x.LastHeardAt})
+		if !x.SilentSince.IsZero() {
+			since := x.LastHeardAt
+			if since.IsZero() {
+				since = x.SilentSince
+			}
+			b.drift = append(b.drift, warning{key: "silent", name: x.ID, href: "/settings/integrations/" + x.ID, at: since})
 		}
 	}
 	return nil
@@ -228,10 +232,6 @@ func firstPer[T any](list []T, key func(T) string) []T {
 		}
 	}
 	return out
-}
-
-func silent(x alert.Source, now time.Time) bool {
-	return x.SilentAfter > 0 && !x.LastHeardAt.IsZero() && now.Sub(x.LastHeardAt) > x.SilentAfter
 }
 
 func (s *server) answerQuestion(q *req) error {

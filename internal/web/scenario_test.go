@@ -466,3 +466,37 @@ func TestAssessServices(t *testing.T) {
 		t.Errorf("%v, %s", i.Services, i.Severity)
 	}
 }
+
+func TestAddSources(t *testing.T) {
+	const at = "/settings/integrations"
+	h := open(t)
+	h.signIn()
+	add := func(f url.Values) string {
+		res, body := h.do("POST", at, f)
+		if res.StatusCode != 200 {
+			t.Fatalf("%v: %d %s", f, res.StatusCode, problem(body))
+		}
+		return body
+	}
+	contains(t, add(url.Values{"id": {"cron"}, "kind": {"heartbeat"}, "service": {"payments"}, "every": {"10m"}}), "shown this once", "/heartbeat", "10 min, late by at most 1 min")
+	contains(t, add(url.Values{"id": {"any"}, "kind": {"json"}, "map.dedup_key": {"body.id"}, "map.title": {"body.title"}}), "shown this once")
+	for _, c := range []struct {
+		form  url.Values
+		shows []string
+	}{
+		{url.Values{"id": {"cron2"}, "kind": {"heartbeat"}}, []string{"There is a problem", `href="#f-every"`}},
+		{url.Values{"id": {"cron2"}, "kind": {"heartbeat"}, "every": {"soon"}}, []string{"A duration such as"}},
+		{url.Values{"id": {"any2"}, "kind": {"json"}, "map.dedup_key": {"body.("}, "map.title": {"body.title"}}, []string{"There is a problem", `href="#f-map.dedup_key"`}},
+	} {
+		res, body := h.do("POST", at, c.form)
+		if res.StatusCode != 422 {
+			t.Errorf("%q: %d", c.form, res.StatusCode)
+		}
+		contains(t, body, c.shows...)
+	}
+	list, err := h.alert.Sources(h.ana())
+	h.ok(err)
+	if len(list) != 3 { // the built-in one is there already
+		t.Errorf("%d sources", len(list))
+	}
+}

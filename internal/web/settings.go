@@ -230,19 +230,6 @@ func (s *server) sourcesPage(q *req) error {
 	return q.settings("integrations", body)
 }
 
-func (s *server) addSource(q *req) error {
-	def := alert.SourceDef{ID: q.form("id"), Kind: q.form("kind"), Service: q.form("service")}
-	key, err := s.Alert.CreateSource(q.ctx, def)
-	if err != nil {
-		body, get := s.sourcesShown(q)
-		if get != nil {
-			return err
-		}
-		return q.settingsAgain(err, "integrations", body)
-	}
-	return s.sourceShown(q, def.ID, key)
-}
-
 func (s *server) source(q *req, id string) (sourceData, error) {
 	var d sourceData
 	if err := s.Identity.Require(q.ctx, "source.edit"); err != nil {
@@ -294,18 +281,6 @@ func (s *server) sourceDo(q *req) error {
 		return q.done("/settings/integrations", q.t("web.source.removed"))
 	}
 	return kit.NotFound("command", q.r.PathValue("do"))
-}
-
-// sourceURL is what a sender of the kind is pointed to.
-func sourceURL(ctx context.Context, kind, key string) string {
-	base := of(ctx).s.BaseURL
-	switch kind {
-	case "alertmanager":
-		return base + "/in/" + key + "/alertmanager"
-	case "pagerduty":
-		return base + "/v2/enqueue"
-	}
-	return base + "/in/" + key + "/" + kind
 }
 
 func (s *server) keysPage(q *req) error {

@@ -1,0 +1,78 @@
+package web
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"tocsin/internal/alert"
+	"tocsin/internal/kit"
+	"tocsin/internal/oncall"
+)
+
+// mapFields are those of a map that the form asks for.
+var mapFields = []string{"dedup_key", "title", "severity", "service", "state"}
+
+// sourceDef reads the form of a new source.
+func (q *req) sourceDef() (alert.SourceDef, error) {
+	d := alert.SourceDef{ID: q.form("id"), Kind: q.form("kind"), Service: q.form("service")}
+	var f kit.Fields
+	for name, to := range map[string]*time.Duration{"every": &d.Every, "grace": &d.Grace, "silent_after": &d.SilentAfter} {
+		text := strings.TrimSpace(q.form(name))
+		if text == "" {
+			continue
+		}
+		v, err := oncall.ParseDuration(text)
+		if *to = time.Duration(v); err != nil {
+			f.Add(name, "web.source.duration")
+		}
+	}
+	for _, name := range mapFields {
+		if text := strings.TrimSpace(q.form("map." + name)); text != "" {
+			if d.Map == nil {
+				d.Map = map[string]string{}
+			}
+			d.Map[name] = text
+		}
+	}
+	return d, f.Err()
+}
+
+func (s *server) addSource(q *req) error {
+	def, err := q.sourceDef()
+	var key string
+	if err == nil {
+		key, err = s.Alert.CreateSource(q.ctx, def)
+	}
+	if err != nil {
+		body, get := s.sourcesShown(q)
+		if get != nil {
+			return err
+		}
+		return q.settingsAgain(err, "integrations", body)
+	}
+	return s.sourceShown(q, def.ID, key)
+}
+
+// sourceURL is what a sender of the kind is pointed to.
+func sourceURL(ctx context.Context, kind, key string) string {
+	base := of(ctx).s.BaseURL
+	switch kind {
+	case "alertmanager":
+		return base + "/in/" + key + "/alertmanager"
+	case "pagerduty":
+		return base + "/v2/enqueue"
+	case "opsgenie":
+		return base
+	}
+	return base + "/in/" + key + "/" + kind
+}
+
+// sourceHow names what is said of how a sender of the kind is set up.
+func sourceHow(kind string) string {
+	switch kind {
+	case "pagerduty", "alertmanager", "opsgenie", "heartbeat":
+		return kind
+	}
+	return "other"
+}
