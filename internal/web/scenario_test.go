@@ -500,3 +500,22 @@ func TestAddSources(t *testing.T) {
 		t.Errorf("%d sources", len(list))
 	}
 }
+
+// Whatever has a page is found by its name, in either language, whichever is spoken.
+func TestSearchFinds(t *testing.T) {
+	h := open(t)
+	h.signIn()
+	h.post("/incidents/new", "title", "Réseau lent")
+	for words, want := range map[string]string{
+		"inc-1": "/incidents/INC-1", "reseau": "/incidents/INC-1", "astreinte": "/on-call", "on-call": "/on-call",
+		"parametres people": "", "journal": "/settings/journal", "clés": "/settings/api-keys", "accessibilité": "/help/accessibility",
+		"alertes": "/alerts", "default": "/on-call/policies?simulate=1&amp;policy=default", "declare": "/incidents/new",
+	} {
+		body := h.get("/search?q=" + url.QueryEscape(words))
+		_, results, _ := strings.Cut(body, `id="results"`)
+		results, _, _ = strings.Cut(results, "</ul>")
+		if found := strings.Contains(results, `href="`+want+`"`); found != (want != "") {
+			t.Errorf("%q: %s not as expected in %s", words, want, problem(results))
+		}
+	}
+}

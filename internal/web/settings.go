@@ -13,7 +13,6 @@ import (
 	"tocsin/internal/alert"
 	"tocsin/internal/i18n"
 	"tocsin/internal/identity"
-	"tocsin/internal/incident"
 	"tocsin/internal/kit"
 	"tocsin/internal/ledger"
 	"tocsin/internal/timeline"
@@ -450,56 +449,12 @@ func (s *server) aboutPage(q *req) error {
 
 func (s *server) helpRoutes() {
 	s.get("/search", s.search)
-	s.get("/help", func(q *req) error { return q.show("", q.t("web.nav.help"), helpView()) })
+	s.get("/help", s.help)
 	s.mux.HandleFunc("GET /help/accessibility", s.open(func(q *req) error {
 		return q.show("", q.t("web.help.accessibility"), accessibilityView())
 	}))
 	s.get("/me", func(q *req) error { return q.show("", q.t("web.nav.me"), meView()) })
 	s.post("/me/password", s.changePassword)
-}
-
-// found is one result of a search.
-type found struct{ href, label, kind string }
-
-func (s *server) search(q *req) error {
-	words := q.query("q")
-	var out []found
-	if n, ok := incident.ParseRef("INC", words); ok {
-		if i, err := s.Incident.Get(q.ctx, "INC-"+strconv.FormatInt(n, 10)); err == nil {
-			out = append(out, found{"/incidents/" + i.Ref(), i.Ref() + " · " + i.Title, "web.incidents.title.one"})
-		}
-	}
-	if words != "" {
-		list, err := s.Incident.List(q.ctx, incident.Filter{Query: words, Exercises: true}, kit.Page{Limit: 10})
-		if err != nil {
-			return err
-		}
-		for _, i := range list.Items {
-			out = append(out, found{"/incidents/" + i.Ref(), i.Ref() + " · " + i.Title, "web.incidents.title.one"})
-		}
-		alerts, err := s.Alert.List(q.ctx, alert.Filter{Q: words}, kit.Page{Limit: 5})
-		if err != nil {
-			return err
-		}
-		for _, a := range alerts.Items {
-			out = append(out, found{"/alerts/" + a.ID, a.Title, "web.alert.one"})
-		}
-		people, err := s.Identity.SeePeople(q.ctx, identity.Filter{})
-		if err != nil {
-			return err
-		}
-		for _, p := range people {
-			if identity.Allow(q.actor, "person.edit") == nil && strings.Contains(strings.ToLower(p.Name+" "+p.ID+" "+p.Email), strings.ToLower(words)) {
-				out = append(out, found{"/settings/people/" + p.ID, p.Name, "web.oncall.person"})
-			}
-		}
-		for _, l := range q.settingsTabs() {
-			if strings.Contains(strings.ToLower(q.t(l.key)), strings.ToLower(words)) {
-				out = append(out, found{l.href, q.t(l.key), "web.nav.settings"})
-			}
-		}
-	}
-	return q.show("", q.t("web.nav.search"), searchView(words, out))
 }
 
 func (s *server) changePassword(q *req) error {
