@@ -346,6 +346,39 @@ func (s *Service) ReachableAll(ctx context.Context, ids []string) (map[string]bo
 	return out, err
 }
 
+// Tested tells when a way to somebody was tested last, the zero time where none ever
+// was; Stale is set where that is longer ago than P.channel.
+type Tested struct {
+	At    time.Time
+	Stale bool
+}
+
+// LastTests gives, for each of the people, the latest test of any of their methods.
+// Who sees the schedules may know it.
+func (s *Service) LastTests(ctx context.Context, ids []string) (map[string]Tested, error) {
+	if err := s.p.Rights.Require(ctx, "schedule.see"); err != nil || len(ids) == 0 {
+		return nil, err
+	}
+	people, err := s.known(ctx, ids...)
+	if err != nil {
+		return nil, err
+	}
+	all, err := s.methodsOf(ctx, people)
+	oldest := s.d.Now().Add(-s.param(ctx, "P.channel", 30*24*time.Hour))
+	out := make(map[string]Tested, len(all))
+	for id, ms := range all {
+		var t Tested
+		for _, m := range ms {
+			if m.TestedAt.After(t.At) {
+				t.At = m.TestedAt
+			}
+		}
+		t.Stale = t.At.Before(oldest)
+		out[id] = t
+	}
+	return out, err
+}
+
 // Plan gives the methods of a person in the order and at the times at which a page
 // of a severity would try them.
 func (s *Service) Plan(ctx context.Context, person, severity string) ([]Planned, error) {

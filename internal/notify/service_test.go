@@ -856,6 +856,11 @@ func TestMethodsAndTest(t *testing.T) {
 		if len(ms) != 2 || ms[i].VerifiedAt.IsZero() || ms[i].Stale {
 			h.t.Fatalf("%+v", ms)
 		}
+		tests, err := h.s.LastTests(h.as("paul"), []string{"ana", "paul"})
+		h.must(err)
+		if !tests["ana"].At.Equal(ms[i].TestedAt) || tests["ana"].Stale || !tests["paul"].At.IsZero() || !tests["paul"].Stale {
+			h.t.Fatalf("%+v", tests)
+		}
 		h.hook.fail = func(int, notify.Message) error { return &notify.SendError{Gone: true, Err: errors.New("410")} }
 		h.must(h.s.OpenPages(h.ctx, incident(1)))
 		h.idle()

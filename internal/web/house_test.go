@@ -166,6 +166,13 @@ func (p *pager) SaveMethod(_ context.Context, _ string, m notify.Method) error {
 	return nil
 }
 
+func (*pager) LastTests(_ context.Context, people []string) (map[string]notify.Tested, error) {
+	out := map[string]notify.Tested{}
+	for _, p := range people {
+		out[p] = notify.Tested{Stale: true}
+	}
+	return out, nil
+}
 func (*pager) Rules(context.Context, string) ([]notify.Rule, error)          { return nil, nil }
 func (p *pager) SetRules(_ context.Context, _ string, r []notify.Rule) error { p.rules = r; return nil }
 func (*pager) Quiet(context.Context, string) (*notify.QuietHours, error)     { return nil, nil }

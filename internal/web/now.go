@@ -28,6 +28,7 @@ type board struct {
 	open       []IncidentRow
 	reviewing  int
 	duty       []oncall.Duty
+	tests      map[string]notify.Tested
 	drift      []warning
 	last       *IncidentRow
 	// loose counts open alerts without an incident.
@@ -94,6 +95,15 @@ func (s *server) board(q *req) (board, error) {
 	}
 	b.loose = loose.Total
 	if b.duty, err = s.Oncall.OnCallNow(q.ctx); err != nil {
+		return b, err
+	}
+	var ids []string
+	for _, d := range b.duty {
+		if d.Person.ID != "" {
+			ids = append(ids, d.Person.ID)
+		}
+	}
+	if b.tests, err = s.Notify.LastTests(q.ctx, ids); err != nil {
 		return b, err
 	}
 	return b, s.drift(q, &b)

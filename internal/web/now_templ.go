@@ -704,7 +704,7 @@ func nowPage(b board) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = dutyLines(b.duty).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = dutyLines(b.duty, b.tests).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -24,6 +24,7 @@ type Notify interface {
 	SaveMethod(ctx context.Context, person string, m notify.Method) error
 	RemoveMethod(ctx context.Context, person, id string) error
 	SendTest(ctx context.Context, person, id string) (string, error)
+	LastTests(ctx context.Context, people []string) (map[string]notify.Tested, error)
 	Rules(ctx context.Context, person string) ([]notify.Rule, error)
 	SetRules(ctx context.Context, person string, rules []notify.Rule) error
 	Quiet(ctx context.Context, person string) (*notify.QuietHours, error)
