@@ -77,10 +77,6 @@ func conceal(t *testing.T, h *house) *hidden {
 	}
 	ok(h.app.Alert.Detach(system, alerts.Items[0].ID))
 	ok(h.app.Alert.Attach(system, alerts.Items[0].ID, c.id, false))
-	_, err = h.app.Incident.Phase(boss, c.ref, incident.InReview, nil, "Zanzibar shortcut")
-	ok(err)
-	_, err = h.app.Incident.AddAction(boss, c.ref, incident.ActionInput{Text: "Zanzibar action", Owner: "ana"})
-	ok(err)
 	var pages kit.List[notify.Page]
 	var deliveries []notify.Delivery
 	h.eventually("the page of the confidential incident", func() bool {
@@ -90,6 +86,10 @@ func conceal(t *testing.T, h *house) *hidden {
 		ok(err)
 		return len(pages.Items) > 0 && len(deliveries) > 0
 	})
+	_, err = h.app.Incident.Phase(boss, c.ref, incident.InReview, nil, "Zanzibar shortcut")
+	ok(err)
+	_, err = h.app.Incident.AddAction(boss, c.ref, incident.ActionInput{Text: "Zanzibar action", Owner: "ana"})
+	ok(err)
 	facts, err := h.app.Ledger().Facts(system, ledger.Filter{Incident: c.id})
 	ok(err)
 	c.ids = append(c.ids, task.ID, offer.ID, pages.Items[0].ID, pages.Items[0].Ladder)
