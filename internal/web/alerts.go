@@ -16,6 +16,8 @@ func (s *server) alertRoutes() {
 	s.get("/alerts", s.alertList)
 	s.get("/alerts/{id}", s.alertPage)
 	s.post("/alerts/{id}/{do}", s.alertDo)
+	s.quietRoutes()
+	s.findingRoutes()
 }
 
 func (s *server) alertList(q *req) error {

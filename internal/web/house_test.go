@@ -19,6 +19,7 @@ import (
 	"tocsin/internal/db"
 	"tocsin/internal/db/dbtest"
 	"tocsin/internal/dossier"
+	"tocsin/internal/finding"
 	"tocsin/internal/identity"
 	"tocsin/internal/incident"
 	"tocsin/internal/kit"
@@ -45,6 +46,12 @@ type house struct {
 	deps     web.Deps
 	client   *http.Client
 	lang     string
+}
+
+type limits struct{}
+
+func (limits) Limits(context.Context) (finding.Limits, error) {
+	return finding.Limits{Severity: finding.High, Triage: 7, Fix: map[finding.Severity]int{finding.Critical: 14}, Zone: time.UTC}, nil
 }
 
 // ports answers what modules ask of each other, as the app does.
@@ -211,7 +218,7 @@ func open(t *testing.T) *house {
 	}
 	h.deps = web.Deps{
 		Identity: h.identity, Incident: h.incident, Alert: h.alert, Change: change.New(d, h.identity), Ledger: h.l, Oncall: h.oncall,
-		Service: registry, Notify: h.notify, Dossier: dossier.New(h.incident, h.l, names), Clock: clock,
+		Finding: finding.New(d, h.identity, limits{}), Service: registry, Notify: h.notify, Dossier: dossier.New(h.incident, h.l, names), Clock: clock,
 		Log: slog.New(slog.NewTextHandler(t.Output(), nil)), BaseURL: "http://tocsin.example", Version: "test",
 		Doctor: func(ctx context.Context) ([]kit.Finding, error) {
 			if err := h.identity.Require(ctx, "settings.see"); err != nil {

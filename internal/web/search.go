@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"tocsin/internal/alert"
+	"tocsin/internal/finding"
 	"tocsin/internal/i18n"
 	"tocsin/internal/identity"
 	"tocsin/internal/incident"
@@ -38,7 +39,7 @@ func (s *server) search(q *req) error {
 	var out []found
 	if words != "" {
 		for _, look := range []func(*req, string) ([]found, error){
-			s.findIncidents, s.findActions, s.findPlaces, s.findDuty, s.findServices, s.findAlerts, s.findPeople,
+			s.findIncidents, s.findActions, s.findFindings, s.findPlaces, s.findDuty, s.findServices, s.findAlerts, s.findPeople,
 		} {
 			l, err := look(q, words)
 			if err != nil && kit.CodeOf(err) != kit.CodeForbidden {
@@ -97,6 +98,14 @@ func (s *server) findActions(q *req, words string) (out []found, err error) {
 		if ref := refs[a.Incident]; ref != "" {
 			out = append(out, found{"/incidents/" + ref + "/actions/" + a.Ref(), a.Ref() + " · " + a.Text, "web.actions.one"})
 		}
+	}
+	return out, err
+}
+
+func (s *server) findFindings(q *req, words string) (out []found, err error) {
+	list, err := s.Finding.List(q.ctx, finding.Filter{Q: words}, kit.Page{Limit: 5})
+	for _, x := range list.Items {
+		out = append(out, found{"/findings/" + x.Ref, x.Ref + " · " + x.Title, "web.findings.one"})
 	}
 	return out, err
 }

@@ -12,6 +12,7 @@ import (
 	"tocsin/internal/change"
 	"tocsin/internal/continuity"
 	"tocsin/internal/dossier"
+	"tocsin/internal/finding"
 	"tocsin/internal/identity"
 	"tocsin/internal/incident"
 	"tocsin/internal/kit"
@@ -31,6 +32,8 @@ type Deps struct {
 	// Service is the registry of services.
 	Service *continuity.Service
 	Notify  Notify
+	// Finding is what security scans found.
+	Finding *finding.Service
 	// Dossier makes the record of an incident as a file; nil offers none.
 	Dossier *dossier.Builder
 	Clock   kit.Clock

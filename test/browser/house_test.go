@@ -11,7 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"tocsin/internal/alert"
+	"tocsin/internal/alert/quiet"
 	"tocsin/internal/app"
+	"tocsin/internal/finding"
 	"tocsin/internal/incident"
 	"tocsin/internal/kit"
 	"tocsin/internal/notify"
@@ -127,6 +130,21 @@ func furnished(t *testing.T) *house {
 	_, err = h.app.Incident.Declare(h.as("ana", kit.AccessManager), incident.Declaration{Title: title, Impact: incident.ImpactOutage, DataOrSecurity: true, Severity: incident.Sev1, Services: []string{"payments"}})
 	h.ok(err)
 	h.alert()
+	_, err = h.app.Finding.Receive(ctx, finding.Source{ID: "scans", Service: "payments"}, finding.Report{
+		Format: "sarif", Tool: finding.Tool{Name: "scanner"}, Verdict: finding.Findings, Target: "github.com/example/shop", Scopes: []finding.Scope{{Target: "github.com/example/shop"}},
+		StartedAt: time.Now(), FinishedAt: time.Now(),
+		Findings: []finding.Result{{
+			Key: "1", Tool: "scanner", Target: "github.com/example/shop", Rule: "go/sql-injection", Title: "A query is built from what a customer typed", Severity: finding.High,
+			Location: "internal/checkout/basket/persistence/repository_implementation.go", Line: 1204, CWE: []string{"CWE-89"}, Description: "The text reaches the database as it is.",
+		}},
+	}, "00")
+	h.ok(err)
+	_, err = h.app.Alert.Silence(ctx, alert.Silence{
+		Silence: quiet.Silence{Matchers: []quiet.Matcher{{Name: "alertname", Value: "CertificateExpiresSoonOnTheOldLoadBalancer", IsEqual: true}}, Until: time.Now().Add(time.Hour)}, Reason: "Remplacé demain",
+	})
+	h.ok(err)
+	_, err = h.app.Alert.PlanMaintenance(ctx, alert.Maintenance{Window: quiet.Window{Services: []string{"database"}, From: time.Now().Add(time.Hour), Until: time.Now().Add(2 * time.Hour)}, Reason: "Mise à jour"})
+	h.ok(err)
 	h.eventually("an open page to camille", func() bool { return h.token() != "" })
 	h.eventually("a failed delivery", func() bool {
 		all, err := h.app.Notify.Failed(ctx)

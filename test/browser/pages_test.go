@@ -19,7 +19,7 @@ import (
 )
 
 // notPages are answers of the mux that are no page: files, streams, ways to another page.
-var notPages = []string{
+var notPages = []string{"GET /alerts/maintenance", 
 	"GET /static/{name}", "GET /live", "GET /settings", "GET /actions/mine", "GET /on-call/schedule/{id}/calendar.ics", "GET /incidents/{ref}/report/{format}",
 }
 
@@ -38,6 +38,7 @@ func (h *house) known() map[string][]string {
 		"GET /incidents/{ref}/actions/{action}": {"/incidents/INC-1/actions/ACT-1"},
 		"GET /incidents/{ref}/lines/{seq}":      {"/incidents/INC-5/lines/" + h.firstLink("/incidents/INC-5", `/incidents/INC-5/lines/(\d+)`)},
 		"GET /alerts/{id}":                      {"/alerts/" + alerts},
+		"GET /findings/{ref}":                   {"/findings/FND-1"},
 		"GET /settings/people/{id}":             {"/settings/people/paul"},
 		"GET /settings/integrations/{id}":       {"/settings/integrations/prometheus"},
 		"GET /search":                           {"/search", "/search?q=paiements"},
