@@ -19,8 +19,8 @@ import (
 )
 
 // notPages are answers of the mux that are no page: files, streams, ways to another page.
-var notPages = []string{"GET /alerts/maintenance", 
-	"GET /static/{name}", "GET /live", "GET /settings", "GET /actions/mine", "GET /on-call/schedule/{id}/calendar.ics", "GET /incidents/{ref}/report/{format}",
+var notPages = []string{
+	"GET /static/{name}", "GET /alerts/maintenance", "GET /live", "GET /settings", "GET /actions/mine", "GET /on-call/schedule/{id}/calendar.ics", "GET /incidents/{ref}/report/{format}",
 }
 
 // page is one page with the parameters of the sample.
