@@ -44,6 +44,7 @@ func (s *server) settingsRoutes() {
 		}
 		return q.done("/settings/api-keys", q.t("web.keys.revoked"))
 	})
+	s.routeRoutes()
 	s.get("/settings/journal", s.journalPage)
 	s.get("/settings/about", s.aboutPage)
 }
@@ -60,6 +61,7 @@ func (q *req) settingsTabs() []tabLink {
 	add(may("settings.see"), "organisation")
 	add(may("person.see"), "people")
 	add(may("source.edit"), "integrations")
+	add(may("alert.see"), "routes")
 	add(may("token.own"), "api-keys")
 	add(may("journal.see"), "journal")
 	add(true, "about")
