@@ -135,7 +135,9 @@ func (d *DB) openSQLite(o Options) error {
 	if o.ReadOnly {
 		return d.openFile(d.path)
 	}
-	w, err := sql.Open("sqlite", dsn("&_pragma=journal_mode(WAL)&_txlock=immediate"))
+	// The log is copied into the file every 8,000 pages (32 MB) instead of every 1,000:
+	// pages that are written again and again in between are copied once.
+	w, err := sql.Open("sqlite", dsn("&_pragma=journal_mode(WAL)&_pragma=wal_autocheckpoint(8000)&_txlock=immediate"))
 	if err != nil {
 		return err
 	}
