@@ -51,9 +51,12 @@ func (s *Service) readRun(ctx context.Context, id string) (*run, error) {
 	return list[0], nil
 }
 
-// OpenLadders gives those running or exhausted, the oldest first, at most 500. It
-// asks for no right: whoever shows them leaves out hidden incidents.
+// OpenLadders gives those running or exhausted, the oldest first, at most 500. Whoever
+// shows them leaves out hidden incidents.
 func (s *Service) OpenLadders(ctx context.Context) ([]Ladder, error) {
+	if err := s.p.Rights.Require(ctx, "schedule.see"); err != nil {
+		return nil, err
+	}
 	list, err := s.readRuns(ctx, func(q *bun.SelectQuery) *bun.SelectQuery {
 		return q.Where("l.state IN ('running', 'exhausted')").Order("l.started_at")
 	})

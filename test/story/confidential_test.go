@@ -152,6 +152,9 @@ func (c *hidden) look(path string, with func(*http.Request)) (status int, leak s
 		body = strings.ReplaceAll(body, strings.ToLower(said), "")
 	}
 	secrets := c.words
+	if ref := strings.ToLower(c.ref); !strings.Contains(strings.ToLower(path), ref) {
+		secrets = append(slices.Clone(secrets), ref)
+	}
 	if !strings.Contains(path, "/ledger/") && !strings.Contains(path, "/live") && !strings.Contains(path, "/journal") {
 		for _, id := range c.ids {
 			if !strings.Contains(path, id) {
