@@ -6,6 +6,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"tocsin/internal/alert/quiet"
 	"tocsin/internal/db"
 	"tocsin/internal/kit"
 	"tocsin/internal/ledger"
@@ -92,6 +93,64 @@ func (s *Service) Attach(ctx context.Context, id, incident string, byRule bool) 
 		}
 		return appendFact(ctx, tx, l, incident, Attached{Incident: incident, ByRule: byRule})
 	})
+}
+
+// PassOver attaches the alerts of an incident that was merged to the one that goes on.
+// It asks for no right: for reactions.
+func (s *Service) PassOver(ctx context.Context, from, into string) error {
+	return s.db.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+		list, err := s.query(ctx, `WHERE incident = ? AND incident <> '' ORDER BY id`, from)
+		if err != nil {
+			return err
+		}
+		for _, a := range list {
+			l, err := s.lock(ctx, tx, a.ID)
+			if err != nil {
+				return err
+			}
+			if l.Incident != from {
+				continue
+			}
+			if err := setIncident(ctx, tx, a.ID, into); err != nil {
+				return err
+			}
+			if err := appendFact(ctx, tx, l, into, Attached{Incident: into, ByRule: true}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Symptoms counts, for each of these alerts that is a cause, the alerts that are held
+// back because of it.
+func (s *Service) Symptoms(ctx context.Context, ids ...string) (map[string]int, error) {
+	if err := s.rights.Require(ctx, "alert.see"); err != nil {
+		return nil, err
+	}
+	out := map[string]int{}
+	if len(ids) == 0 {
+		return out, nil
+	}
+	var rows []struct {
+		Reason string `bun:"reason"`
+		N      int    `bun:"n"`
+	}
+	err := s.db.Read(ctx).NewSelect().Table("alert").ColumnExpr("reason, COUNT(*) AS n").Where("state = ?", StateSuppressed).
+		Where("reason IN (?)", bun.List(heldBy(ids))).Group("reason").Scan(ctx, &rows)
+	for _, r := range rows {
+		out[quiet.Parse(r.Reason).Rule] = r.N
+	}
+	return out, db.MapError(err)
+}
+
+// heldBy are the reasons for which these causes hold alerts back.
+func heldBy(causes []string) []string {
+	out := make([]string, len(causes))
+	for n, id := range causes {
+		out[n] = quiet.Reason{Kind: quiet.Dependency, Rule: id}.String()
+	}
+	return out
 }
 
 // Detach takes an alert from its incident; one that has none stays as it is.
@@ -237,6 +296,9 @@ func (f Filter) where() (string, []any) {
 	}
 	if f.Unattached {
 		add("incident = ''")
+	}
+	if f.Cause != "" {
+		add("state = 'suppressed' AND reason = ?", heldBy([]string{f.Cause})[0])
 	}
 	if f.Q != "" {
 		r := strings.NewReplacer("!", "!!", "%", "!%", "_", "!_")

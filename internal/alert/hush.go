@@ -410,5 +410,14 @@ func (l *live) subject() *quiet.Subject {
 	return &quiet.Subject{Source: l.Source, Service: l.Service, Title: l.Title, Severity: string(l.Severity), Labels: l.Labels}
 }
 
+// Dependents gives the services that cannot be without one, as far as this node knows.
+func (s *Service) Dependents(service string) []string {
+	set := s.quiet.set.Load()
+	if set == nil || !set.needed[service] {
+		return nil
+	}
+	return set.Needs.Dependents(service)
+}
+
 // NeedsChanged makes a committed change of what services need known to this node.
 func (s *Service) NeedsChanged(tx *db.Tx) { s.refresh(tx) }

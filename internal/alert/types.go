@@ -255,6 +255,8 @@ type Filter struct {
 	Service    string
 	Incident   string
 	Unattached bool
+	// Cause is the id of the alert because of which they are held back.
+	Cause string
 	// Q is searched in the title.
 	Q string
 }

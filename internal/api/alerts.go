@@ -115,11 +115,12 @@ func (s *server) alertCalls() {
 		Service    string `query:"service"`
 		Incident   string `query:"incident"`
 		Unattached bool   `query:"unattached" doc:"Those of no incident"`
+		Cause      string `query:"cause" doc:"The id of an alert: those that are held back as its symptoms"`
 		Q          string `query:"q"`
 	},
 	) (list[alertView], error) {
 		var out list[alertView]
-		f := alert.Filter{State: alert.State(in.State), Source: in.Source, Service: in.Service, Unattached: in.Unattached, Q: in.Q}
+		f := alert.Filter{State: alert.State(in.State), Source: in.Source, Service: in.Service, Unattached: in.Unattached, Cause: in.Cause, Q: in.Q}
 		if in.Incident != "" {
 			if s.Incident == nil {
 				return out, kit.NotFound("incident", in.Incident)

@@ -100,7 +100,7 @@ func (a *App) welcome(ctx context.Context, data string, temporary bool, out io.W
 
 Send an alert:
   curl -H 'Content-Type: application/json' %[2]s/in/%[5]s/alertmanager/api/v2/alerts \
-    -d '[{"labels":{"alertname":"DiskAlmostFull","service":"database","severity":"critical"},"annotations":{"summary":"Disk of the database 92 %% full"}}]'
+    -d '[{"labels":{"alertname":"MailQueueGrows","service":"mailer","severity":"critical"},"annotations":{"summary":"4,100 mails wait to be sent"}}]'
 
 Ctrl-C ends it.
 `, cli.Version, base, token, kept, demoKey)

@@ -52,9 +52,10 @@ func (a *App) reactions() []ledger.Consumer {
 			"ladder.exhausted":                 on(a.ladderExhausted),
 		})),
 		behind(consumer("incident", table{
-			"alert.resolved": on(a.alertResolved),
-			"alert.attached": on(a.alertAttached),
-			"alert.detached": on(a.alertDetached),
+			"alert.resolved":  on(a.alertResolved),
+			"alert.attached":  on(a.alertAttached),
+			"alert.detached":  on(a.alertDetached),
+			"incident.merged": on(a.incidentMerged),
 		})),
 		inSteps(64, consumer("findings", table{
 			"finding.opened":   on(a.findingOpened),
@@ -130,10 +131,15 @@ func (a *App) alertOpened(ctx context.Context, f ledger.Fact, b alert.Opened) er
 	if b.Then != alert.ThenIncident {
 		return nil
 	}
-	out, err := a.Incident.FromAlert(ctx, incident.AlertOpened{
+	in := incident.AlertOpened{
 		Alert: f.Subject.ID, Title: b.Title, Service: b.Service, AlertSeverity: string(b.Severity), StartsAt: f.HappenedAt, Route: b.Route,
 		GroupKey: b.GroupKey, Window: time.Duration(b.WindowS) * time.Second, Severity: incident.Severity(b.IncidentSeverity), Kind: incident.Kind(b.Kind), Policy: b.Policy,
-	})
+	}
+	var err error
+	if in.Symptoms, err = a.symptoms(ctx, b, in.Window); err != nil {
+		return err
+	}
+	out, err := a.Incident.FromAlert(ctx, in)
 	if err != nil {
 		return err
 	}
@@ -475,6 +481,14 @@ func (a *App) alertAttached(ctx context.Context, f ledger.Fact, b alert.Attached
 		return err
 	}
 	return a.Incident.AttachAlert(ctx, incident.AlertOpened{Alert: it.ID, Title: it.Title, Service: it.Service, AlertSeverity: string(it.Severity)}, b.Incident, it.State != "resolved")
+}
+
+// What an incident holds passes over to the one that it was merged into.
+func (a *App) incidentMerged(ctx context.Context, f ledger.Fact, b incident.Merged) error {
+	if b.Into == "" {
+		return nil
+	}
+	return a.Alert.PassOver(ctx, f.Incident, b.Into)
 }
 
 func (a *App) alertDetached(ctx context.Context, f ledger.Fact, _ alert.Detached) error {

@@ -1,11 +1,13 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"time"
 
 	"tocsin/internal/alert"
 	"tocsin/internal/i18n"
+	"tocsin/internal/incident"
 	"tocsin/internal/ledger"
 )
 
@@ -40,4 +42,31 @@ func (a *App) sourceSilent(ctx context.Context, f ledger.Fact, b alert.SourceSil
 func (a *App) sourceHeard(ctx context.Context, f ledger.Fact, _ alert.SourceHeard) error {
 	_, err := a.Alert.Ingest(ctx, []alert.Signal{{Source: alert.BuiltIn, DedupKey: silenceKey(f.Subject.ID), Action: alert.Resolve, Received: f.RecordedAt}})
 	return err
+}
+
+// symptoms gives the incidents that an alert about to declare one may be the cause of
+// and whose pages go to the same people.
+func (a *App) symptoms(ctx context.Context, b alert.Opened, window time.Duration) ([]string, error) {
+	if b.Severity != alert.Critical && b.Severity != alert.Error {
+		return nil, nil
+	}
+	list, err := a.Incident.Suffering(ctx, a.Alert.Dependents(b.Service), false, window)
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	mine, err := a.Oncall.PolicyFor(ctx, b.Policy, []string{b.Service})
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, i := range list {
+		theirs, err := a.Oncall.PolicyFor(ctx, i.Policy, i.Services)
+		if err != nil {
+			return nil, err
+		}
+		if theirs == mine && string(i.Kind) == cmp.Or(b.Kind, string(incident.KindAvailability)) {
+			out = append(out, i.ID)
+		}
+	}
+	return out, nil
 }

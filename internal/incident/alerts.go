@@ -28,6 +28,9 @@ type AlertOpened struct {
 	Exercise bool
 	// OnlyPerson is set on a practice.
 	OnlyPerson string
+	// Symptoms are the ids of the incidents, as Suffering gives them, that this alert may
+	// be the cause of and whose pages go to the same people.
+	Symptoms []string
 }
 
 // Outcome is what became of an alert.
@@ -44,7 +47,8 @@ type Outcome struct {
 
 // FromAlert declares an incident for an alert, or lets the alert join the open
 // one of the same route and group that still has an open alert or whose last
-// alert came at most a window ago. It is for reactions.
+// alert came at most a window ago; the cause of incidents that came before it takes
+// the first of them over. It is for reactions.
 func (s *Service) FromAlert(ctx context.Context, a AlertOpened) (Outcome, error) {
 	var out Outcome
 	err := s.d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
@@ -79,6 +83,9 @@ func (s *Service) FromAlert(ctx context.Context, a AlertOpened) (Outcome, error)
 				last.RefiredAt = now
 				return s.join(ctx, tx, &out, a)
 			}
+		}
+		if taken, err := s.takeOver(ctx, tx, &out, a); err != nil || taken {
+			return err
 		}
 		i := &Incident{
 			Title: a.Title, Impact: ImpactUnknown, Services: clean([]string{a.Service}), How: "route", Kind: a.Kind, PersonalData: DataUnknown,

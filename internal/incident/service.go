@@ -502,33 +502,38 @@ func (s *Service) Merge(ctx context.Context, ref, into string) (*Incident, error
 		if err := s.rights.Require(ctx, "incident.merge", held(ctx, a)...); err != nil {
 			return err
 		}
-		over, after, err := s.levels(ctx)
-		if err != nil {
-			return err
-		}
-		here, there, err := a.merge(b, over, after)
-		if err != nil {
-			return err
-		}
-		for _, q := range []string{
-			`UPDATE incident_alert SET incident = $1 WHERE incident = $2`,
-			`UPDATE task SET incident = $1 WHERE incident = $2`,
-		} {
-			if _, err := tx.Exec(ctx, q, b.ID, a.ID); err != nil {
-				return db.MapError(err)
-			}
-		}
-		if err := s.save(ctx, tx, a); err != nil {
-			return err
-		}
-		if err := s.save(ctx, tx, b); err != nil {
-			return err
-		}
-		if err := s.append(ctx, tx, a, here...); err != nil {
-			return err
-		}
 		out = b
-		return s.append(ctx, tx, b, there...)
+		return s.merge(ctx, tx, a, b)
 	})
 	return out, err
+}
+
+// merge puts an incident into another; both are locked.
+func (s *Service) merge(ctx context.Context, tx *db.Tx, a, b *Incident) error {
+	over, after, err := s.levels(ctx)
+	if err != nil {
+		return err
+	}
+	here, there, err := a.merge(b, over, after)
+	if err != nil {
+		return err
+	}
+	for _, q := range []string{
+		`UPDATE incident_alert SET incident = $1 WHERE incident = $2`,
+		`UPDATE task SET incident = $1 WHERE incident = $2`,
+	} {
+		if _, err := tx.Exec(ctx, q, b.ID, a.ID); err != nil {
+			return db.MapError(err)
+		}
+	}
+	if err := s.save(ctx, tx, a); err != nil {
+		return err
+	}
+	if err := s.save(ctx, tx, b); err != nil {
+		return err
+	}
+	if err := s.append(ctx, tx, a, here...); err != nil {
+		return err
+	}
+	return s.append(ctx, tx, b, there...)
 }

@@ -150,6 +150,13 @@ func (s *Service) policyFor(ctx context.Context, in Start) (Policy, int, error) 
 	return BuiltIn()[0], 0, nil
 }
 
+// PolicyFor gives the id of the policy that would page: the one named, else that of
+// the first of the services that names one, else default. It asks for no right.
+func (s *Service) PolicyFor(ctx context.Context, named string, services []string) (string, error) {
+	p, _, err := s.policyFor(ctx, Start{Policy: named, Services: services})
+	return p.ID, err
+}
+
 func (s *Service) takeTurn(ctx context.Context, tx *db.Tx, f Frozen) (int, error) {
 	if !slices.ContainsFunc(f.Steps, func(st Step) bool { return st.RoundRobin }) || f.Policy == "" {
 		return 0, nil

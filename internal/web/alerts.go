@@ -7,6 +7,7 @@ import (
 	"github.com/a-h/templ"
 
 	"tocsin/internal/alert"
+	"tocsin/internal/alert/quiet"
 	"tocsin/internal/kit"
 )
 
@@ -21,7 +22,7 @@ func (s *server) alertRoutes() {
 }
 
 func (s *server) alertList(q *req) error {
-	f := alert.Filter{State: alert.State(q.query("state")), Service: q.query("service"), Source: q.query("source"), Q: q.query("q"), Unattached: q.query("loose") != ""}
+	f := alert.Filter{State: alert.State(q.query("state")), Service: q.query("service"), Source: q.query("source"), Q: q.query("q"), Unattached: q.query("loose") != "", Cause: q.query("cause")}
 	list, err := s.Alert.List(q.ctx, f, kit.Page{Limit: 25, Cursor: q.query("cursor")})
 	if err != nil {
 		return err
@@ -30,7 +31,15 @@ func (s *server) alertList(q *req) error {
 	if err != nil {
 		return err
 	}
-	return q.show("incidents", q.t("web.alerts.title"), alertListPage(f, kit.List[AlertRow]{Items: rows, Next: list.Next, Total: list.Total, TotalIsMinimum: list.TotalIsMinimum}))
+	cause := ""
+	if f.Cause != "" {
+		a, err := s.Alert.Get(q.ctx, f.Cause)
+		if err != nil {
+			return err
+		}
+		cause = a.Title
+	}
+	return q.show("incidents", q.t("web.alerts.title"), alertListPage(f, cause, kit.List[AlertRow]{Items: rows, Next: list.Next, Total: list.Total, TotalIsMinimum: list.TotalIsMinimum}))
 }
 
 // alertRows leaves out the link to an incident that the reader may not know of.
@@ -53,6 +62,15 @@ func (s *server) alertRows(q *req, list []alert.Alert) ([]AlertRow, error) {
 	return out, nil
 }
 
+// alertOne is one alert as its page shows it.
+type alertOne struct {
+	alert.Alert
+	// ref is its incident, by the name of who answered it, cause the id of the alert that
+	// holds it back, symptoms how many it holds back itself.
+	ref, by, cause string
+	symptoms       int
+}
+
 func (s *server) alertShown(q *req) (string, templ.Component, error) {
 	a, err := s.Alert.Get(q.ctx, q.r.PathValue("id"))
 	if err != nil {
@@ -71,10 +89,16 @@ func (s *server) alertShown(q *req) (string, templ.Component, error) {
 		}
 		by = who(names, by).Name
 	}
+	v := alertOne{Alert: a, ref: ref, by: by}
 	if h := a.Held(); h.Kind != "" {
-		a.Reason = q.t("timeline.word.reason." + string(h.Kind))
+		v.Reason = q.t("timeline.word.reason." + string(h.Kind))
+		if h.Kind == quiet.Dependency {
+			v.cause = h.Rule
+		}
 	}
-	return a.Title, alertView(a, ref, by), nil
+	symptoms, err := s.Alert.Symptoms(q.ctx, a.ID)
+	v.symptoms = symptoms[a.ID]
+	return a.Title, alertView(v), err
 }
 
 func (s *server) alertPage(q *req) error {

@@ -192,9 +192,26 @@ func (s incidents) around(ctx context.Context, i *incident.Incident, names map[s
 	if err != nil {
 		return err
 	}
-	for _, a := range alerts {
+	ids := make([]string, len(alerts))
+	for n, a := range alerts {
+		ids[n] = a.ID
 		out.Alerts = append(out.Alerts, alertRow(a))
 	}
+	symptoms, err := s.Alert.Symptoms(ctx, ids...)
+	if err != nil {
+		return err
+	}
+	for n := range out.Alerts {
+		out.Alerts[n].Symptoms = symptoms[out.Alerts[n].ID]
+	}
+	// A cause stands before what came of it, as its service does.
+	place := func(a AlertRow) int {
+		if n := slices.Index(i.Services, a.Service); n >= 0 {
+			return n
+		}
+		return len(i.Services)
+	}
+	slices.SortStableFunc(out.Alerts, func(a, b AlertRow) int { return place(a) - place(b) })
 	if out.Deliveries, err = s.Notify.Deliveries(ctx, i.ID); err != nil {
 		return err
 	}

@@ -133,6 +133,8 @@ type AlertRow struct {
 	Count                                       int64
 	// Incident is the internal id of the incident it belongs to, Ref its reference.
 	Incident, Ref string
+	// Symptoms is how many alerts it holds back as their cause.
+	Symptoms int
 }
 
 // Declare is the declaration form.
