@@ -22,6 +22,7 @@ import (
 	"tocsin/internal/ledger"
 	"tocsin/internal/notify"
 	"tocsin/internal/oncall"
+	"tocsin/internal/report"
 )
 
 // prefix is where every call stands.
@@ -36,6 +37,7 @@ type Deps struct {
 	Alert    *alert.Service
 	Change   *change.Service
 	Finding  *finding.Service
+	Reports  *report.Service
 	Oncall   *oncall.Service
 	Notify   *notify.Service
 	Services *continuity.Service
@@ -55,6 +57,9 @@ type Deps struct {
 	// Report makes the dossier of an incident in a format (html, md, pdf, docx, json,
 	// zip), for a level (internal, customer, regulator) and in a language.
 	Report func(ctx context.Context, ref, format, level, lang string) (name, contentType string, body []byte, err error)
+
+	// Triage keeps a decision about a report; title is for an incident that it declares.
+	Triage func(ctx context.Context, ref string, t report.Triage, title string) (report.Report, error)
 
 	// Log is for what is hidden from the caller; the default logger when nil.
 	Log *slog.Logger
@@ -102,6 +107,7 @@ func New(d Deps) http.Handler {
 	s.alertCalls()
 	s.changeCalls()
 	s.findingCalls()
+	s.customerReportCalls()
 	s.oncallCalls()
 	s.pageCalls()
 	s.peopleCalls()

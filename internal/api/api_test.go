@@ -31,6 +31,7 @@ import (
 	"tocsin/internal/ledger"
 	"tocsin/internal/notify"
 	"tocsin/internal/oncall"
+	"tocsin/internal/report"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -185,7 +186,7 @@ func start(t *testing.T, d *db.DB, clock *dbtest.Clock) *bundle {
 		t.Fatal(err)
 	}
 	b.server = httptest.NewServer(api.New(api.Deps{
-		Ledger: b.ledger, Identity: b.identity, Incident: b.incident, Alert: b.alert, Change: change.New(d, b.identity), Finding: finding.New(d, b.identity, nil),
+		Ledger: b.ledger, Identity: b.identity, Incident: b.incident, Alert: b.alert, Change: change.New(d, b.identity), Finding: finding.New(d, b.identity, nil), Reports: report.New(d, b.identity, nil, []byte("key")),
 		Services: continuity.New(d, b.identity), Oncall: b.oncall, Notify: b.notify, BaseURL: "https://tocsin.example", Version: "1.2.3",
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Session: func(r *http.Request) (kit.Actor, error) {

@@ -58,7 +58,7 @@ func (s *server) wrap(mux *http.ServeMux) http.Handler {
 			mux.ServeHTTP(w, r)
 			return
 		}
-		actor, cookie, err := s.who(r)
+		actor, cookie, err := s.caller(r, pattern)
 		if err == nil && cookie {
 			if e := cross.Check(r); e != nil {
 				err = &kit.Error{Code: kit.CodeForbidden, Key: "api.error.cross_origin", Err: e}
@@ -74,7 +74,7 @@ func (s *server) wrap(mux *http.ServeMux) http.Handler {
 			s.problem(ctx, err).write(w)
 			return
 		}
-		if key := r.Header.Get("Idempotency-Key"); key != "" && r.Method == http.MethodPost && r.URL.Path != prefix+tryPath {
+		if key := r.Header.Get("Idempotency-Key"); key != "" && r.Method == http.MethodPost && r.URL.Path != prefix+tryPath && pattern != reportPattern {
 			s.onlyOnce(w, r, mux, actor, key, body)
 			return
 		}
@@ -95,6 +95,14 @@ func (s *server) unknown(w http.ResponseWriter, r *http.Request, mux *http.Serve
 		p.Status = http.StatusMethodNotAllowed
 	}
 	p.write(w)
+}
+
+// caller gives the actor of a call. A problem may be reported without a token.
+func (s *server) caller(r *http.Request, pattern string) (kit.Actor, bool, error) {
+	if pattern == reportPattern && r.Header.Get("Authorization") == "" {
+		return stranger(r), false, nil
+	}
+	return s.who(r)
 }
 
 // who gives the actor of a request; cookie tells that a browser sent it unasked.

@@ -24,6 +24,7 @@ import (
 	"tocsin/internal/ledger"
 	"tocsin/internal/notify"
 	"tocsin/internal/oncall"
+	"tocsin/internal/report"
 	"tocsin/internal/web"
 )
 
@@ -41,6 +42,7 @@ type App struct {
 	Change     *change.Service
 	Alert      *alert.Service
 	Finding    *finding.Service
+	Report     *report.Service
 	Incident   *incident.Service
 	Oncall     *oncall.Service
 	Notify     *notify.Service
@@ -129,6 +131,7 @@ func (a *App) wire(tokens []byte) {
 	a.Alert = alert.New(a.db, a.Identity, alert.WithNeeds(a.Continuity.HardNeeds))
 	p := ports{a}
 	a.Finding = finding.New(a.db, a.Identity, p)
+	a.Report = report.New(a.db, a.Identity, p, tokens)
 	a.Notify = notify.New(a.db, notify.Ports{
 		Rights: a.Identity, People: recipients{p}, Words: words{}, Parameters: p, Incidents: recipients{p}, Senders: a.senders(),
 		BaseURL: func() string { return a.cfg.BaseURL }, Key: tokens,
@@ -185,13 +188,13 @@ func (a *App) Handler() http.Handler {
 	mux.Handle("/in/", in)
 	mux.Handle("/v2/", in)
 	mux.Handle("/api/", api.New(api.Deps{
-		Ledger: a.ledger, Identity: a.Identity, Incident: a.Incident, Alert: a.Alert, Change: a.Change, Finding: a.Finding, Oncall: a.Oncall, Notify: a.Notify, Services: a.Continuity,
+		Ledger: a.ledger, Identity: a.Identity, Incident: a.Incident, Alert: a.Alert, Change: a.Change, Finding: a.Finding, Reports: a.Report, Triage: a.TriageReport, Oncall: a.Oncall, Notify: a.Notify, Services: a.Continuity,
 		Session: a.session, Apply: a.Apply, Export: a.Export, Report: a.dossiers.Report, Sheet: a.Sheet, Doctor: a.Doctor, Log: a.cfg.Log, BaseURL: a.cfg.BaseURL, Version: cli.Version,
 	}))
 	a.mountPractice(mux)
 	mux.Handle("/", web.New(web.Deps{
 		Identity: a.Identity, Incident: a.Incident, Alert: a.Alert, Change: a.Change, Ledger: a.ledger, Oncall: a.Oncall, Notify: a.Notify,
-		Finding: a.Finding, Service: a.Continuity, Dossier: a.dossiers, Ready: a.ready, Doctor: a.Doctor, Rehearse: a.Rehearse, Clock: a.cfg.Clock, Log: a.cfg.Log, BaseURL: a.cfg.BaseURL, Version: cli.Version,
+		Finding: a.Finding, Report: a.Report, Triage: a.TriageReport, Known: a.KnownTroubles, Service: a.Continuity, Dossier: a.dossiers, Ready: a.ready, Doctor: a.Doctor, Rehearse: a.Rehearse, Clock: a.cfg.Clock, Log: a.cfg.Log, BaseURL: a.cfg.BaseURL, Version: cli.Version,
 	}))
 	return mux
 }

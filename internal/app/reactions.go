@@ -63,6 +63,13 @@ func (a *App) reactions() []ledger.Consumer {
 			"finding.fixed":    on(a.findingFixed),
 			"finding.decided":  on(a.findingDecided),
 		})),
+		consumer("reports", table{
+			"report.received":        on(a.reportReceived),
+			"report.answered":        on(a.reportAnswered),
+			"alert.attached":         on(a.reportsAttached),
+			"incident.phase_changed": on(a.reportsResolved),
+			"incident.merged":        on(a.reportsPassOver),
+		}),
 		consumer("sources", table{
 			"source.silent": on(a.sourceSilent),
 			"source.heard":  on(a.sourceHeard),

@@ -22,7 +22,7 @@ func TestRightsTable(t *testing.T) {
 		// see incidents, alerts, services, on-call, status
 		{"vcrma", nil, nil, []kit.Use{"incident.see", "alert.see", "service.see", "schedule.see", "policy.see", "change.see", "finding.see", "person.see"}},
 		// declare; note on an incident they see
-		{"vcrma", nil, nil, []kit.Use{"incident.declare", "incident.note"}},
+		{"vcrma", nil, nil, []kit.Use{"incident.declare", "incident.note", "report.send"}},
 		// answer own page; own methods, quiet hours, swap of own shift
 		{"vcrma", nil, nil, []kit.Use{"page.answer", "method.own", "override.own"}},
 		// acknowledge, assess, phase, tasks, roles, cancel, merge …
@@ -30,7 +30,9 @@ func TestRightsTable(t *testing.T) {
 			"incident.acknowledge", "incident.assess", "incident.phase", "incident.task", "incident.role", "incident.cancel",
 			"incident.merge", "incident.reopen", "incident.change",
 		}},
-		{"  rma", nil, nil, []kit.Use{"alert.answer", "change.record", "finding.decide"}},
+		{"  rma", nil, nil, []kit.Use{"alert.answer", "change.record", "finding.decide", "report.triage"}},
+		// what customers wrote, with their addresses
+		{" crma", nil, nil, []kit.Use{"report.see"}},
 		// page someone
 		{"  rma", nil, nil, []kit.Use{"page.someone"}},
 		// hand over, take command: also management

@@ -1,6 +1,7 @@
 package incident
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -123,6 +124,10 @@ type Declaration struct {
 	// OnlyPerson pages one person alone; practices only.
 	OnlyPerson string
 	OccurredAt time.Time
+	// DetectedAt is when the first report came; zero is now.
+	DetectedAt time.Time
+	// How it came to be declared; empty is by a person.
+	How string
 	// Policy is the escalation policy of a route.
 	Policy string
 }
@@ -163,7 +168,7 @@ func (s *Service) Declare(ctx context.Context, in Declaration) (*Incident, error
 	}
 	i := &Incident{
 		Title: title, Impact: in.Impact, Services: clean(in.Services), Exercise: in.Exercise, Confidential: in.Confidential,
-		OnlyPerson: in.OnlyPerson, How: "person", Kind: in.Kind, OccurredAt: in.OccurredAt, Policy: in.Policy,
+		OnlyPerson: in.OnlyPerson, How: cmp.Or(in.How, "person"), Kind: in.Kind, OccurredAt: in.OccurredAt, DetectedAt: in.DetectedAt, Policy: in.Policy,
 	}
 	if i.Kind == "" {
 		i.Kind = KindAvailability

@@ -26,6 +26,7 @@ import (
 	"tocsin/internal/ledger"
 	"tocsin/internal/notify"
 	"tocsin/internal/oncall"
+	"tocsin/internal/report"
 	"tocsin/internal/web"
 )
 
@@ -52,6 +53,34 @@ type limits struct{}
 
 func (limits) Limits(context.Context) (finding.Limits, error) {
 	return finding.Limits{Severity: finding.High, Triage: 7, Fix: map[finding.Severity]int{finding.Critical: 14}, Zone: time.UTC}, nil
+}
+
+func (limits) ReportLimits(context.Context) (report.Limits, error) {
+	return report.Limits{Triage: 4 * time.Hour, Count: 3, Window: 10 * time.Minute}, nil
+}
+
+func (limits) PublicServices(context.Context) ([]string, error) { return []string{"payments"}, nil }
+
+// triage decides about a report, as the app does.
+func (h *house) triage(ctx context.Context, ref string, t report.Triage, title string) (report.Report, error) {
+	if err := t.Check(); err != nil {
+		return report.Report{}, err
+	}
+	switch t.Decision {
+	case report.Declare:
+		i, err := h.incident.Declare(ctx, incident.Declaration{Title: title, How: "report"})
+		if err != nil {
+			return report.Report{}, err
+		}
+		t.Incident = i.ID
+	case report.Attach:
+		i, err := h.incident.Get(ctx, t.Incident)
+		if err != nil {
+			return report.Report{}, kit.InvalidField("incident", "error.not_found", "id", t.Incident)
+		}
+		t.Incident = i.ID
+	}
+	return h.deps.Report.Decide(ctx, ref, t)
 }
 
 // ports answers what modules ask of each other, as the app does.
@@ -218,7 +247,11 @@ func open(t *testing.T) *house {
 	}
 	h.deps = web.Deps{
 		Identity: h.identity, Incident: h.incident, Alert: h.alert, Change: change.New(d, h.identity), Ledger: h.l, Oncall: h.oncall,
-		Finding: finding.New(d, h.identity, limits{}), Service: registry, Notify: h.notify, Dossier: dossier.New(h.incident, h.l, names), Clock: clock,
+		Finding: finding.New(d, h.identity, limits{}), Report: report.New(d, h.identity, limits{}, []byte("key")), Triage: h.triage, Service: registry,
+		Known: func(context.Context) ([]report.Known, error) {
+			return []report.Known{{Service: kit.Text{FR: "Paiement", EN: "Payments"}, Since: clock.Now().Add(-time.Hour)}}, nil
+		},
+		Notify: h.notify, Dossier: dossier.New(h.incident, h.l, names), Clock: clock,
 		Log: slog.New(slog.NewTextHandler(t.Output(), nil)), BaseURL: "http://tocsin.example", Version: "test",
 		Doctor: func(ctx context.Context) ([]kit.Finding, error) {
 			if err := h.identity.Require(ctx, "settings.see"); err != nil {

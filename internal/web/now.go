@@ -44,6 +44,7 @@ type offered struct {
 type warning struct {
 	key, name, href string
 	at              time.Time
+	count           int
 }
 
 func (b board) waiting() bool {
@@ -197,6 +198,18 @@ func (s *server) drift(q *req, b *board) error {
 		}
 		for _, f := range firstPer(failed, func(f ledger.FailedReaction) string { return f.Consumer }) {
 			b.drift = append(b.drift, warning{key: "reaction", name: f.Consumer, href: "/settings/journal", at: f.At})
+		}
+	}
+	if identity.Allow(q.actor, "report.triage") == nil {
+		waiting, late, err := s.Report.Waiting(q.ctx)
+		if err != nil {
+			return err
+		}
+		switch {
+		case late > 0:
+			b.drift = append(b.drift, warning{key: "reports_late", count: late, href: "/reports?state=new"})
+		case waiting > 0:
+			b.drift = append(b.drift, warning{key: "reports", count: waiting, href: "/reports?state=new"})
 		}
 	}
 	mine, err := s.Notify.Methods(q.ctx, q.actor.ID)

@@ -22,6 +22,14 @@ func statusOf(c kit.Code) int {
 	return 500
 }
 
+// statusFor is statusOf, but for who asks too often: that is 429.
+func statusFor(e *kit.Error) int {
+	if e.Code == kit.CodeBusy && (e.Reason == "sender" || e.Reason == "all") {
+		return http.StatusTooManyRequests
+	}
+	return statusOf(e.Code)
+}
+
 const policy = "default-src 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'; form-action 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'"
 
 // protect sets the headers of every answer, refuses posts from other sites and
@@ -67,7 +75,7 @@ func (q *req) fail(err error) {
 	if e.RetryAfter > 0 {
 		q.w.Header().Set("Retry-After", strconv.Itoa(e.RetryAfter))
 	}
-	q.status, q.failed = statusOf(e.Code), nil
+	q.status, q.failed = statusFor(e), nil
 	q.title = q.t("web.error.title")
 	if err := q.render(shell(errorPage(e))); err != nil {
 		http.Error(q.w, "500", http.StatusInternalServerError)

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -292,7 +293,10 @@ func (q *req) again(err error, section, title string, body templ.Component) erro
 	if e.Code != kit.CodeInvalid && e.Code != kit.CodeConflict && e.Code != kit.CodeStale && e.Code != kit.CodeBusy && e.Code != kit.CodeUnauthenticated {
 		return err
 	}
-	q.failed, q.status = err, statusOf(e.Code)
+	q.failed, q.status = err, statusFor(e)
+	if e.RetryAfter > 0 {
+		q.w.Header().Set("Retry-After", strconv.Itoa(e.RetryAfter))
+	}
 	q.section, q.title = section, q.t("web.error.prefix")+" "+title
 	return q.render(shell(body))
 }

@@ -12,6 +12,7 @@ import (
 	"tocsin/internal/identity"
 	"tocsin/internal/incident"
 	"tocsin/internal/kit"
+	"tocsin/internal/report"
 	"tocsin/internal/text"
 )
 
@@ -39,7 +40,7 @@ func (s *server) search(q *req) error {
 	var out []found
 	if words != "" {
 		for _, look := range []func(*req, string) ([]found, error){
-			s.findIncidents, s.findActions, s.findFindings, s.findPlaces, s.findDuty, s.findServices, s.findAlerts, s.findPeople,
+			s.findIncidents, s.findActions, s.findFindings, s.findReports, s.findPlaces, s.findDuty, s.findServices, s.findAlerts, s.findPeople,
 		} {
 			l, err := look(q, words)
 			if err != nil && kit.CodeOf(err) != kit.CodeForbidden {
@@ -106,6 +107,14 @@ func (s *server) findFindings(q *req, words string) (out []found, err error) {
 	list, err := s.Finding.List(q.ctx, finding.Filter{Q: words}, kit.Page{Limit: 5})
 	for _, x := range list.Items {
 		out = append(out, found{"/findings/" + x.Ref, x.Ref + " · " + x.Title, "web.findings.one"})
+	}
+	return out, err
+}
+
+func (s *server) findReports(q *req, words string) (out []found, err error) {
+	list, err := s.Report.List(q.ctx, report.Filter{Q: words}, kit.Page{Limit: 5})
+	for _, x := range list.Items {
+		out = append(out, found{"/reports/" + x.Ref, x.Ref + " · " + firstLine(x.Text), "web.reports.one"})
 	}
 	return out, err
 }

@@ -18,6 +18,7 @@ import (
 	"tocsin/internal/kit"
 	"tocsin/internal/ledger"
 	"tocsin/internal/oncall"
+	"tocsin/internal/report"
 )
 
 // Deps are what the pages stand on.
@@ -34,6 +35,11 @@ type Deps struct {
 	Notify  Notify
 	// Finding is what security scans found.
 	Finding *finding.Service
+	// Report is what customers and colleagues report; Triage keeps a decision about one,
+	// with the title of an incident that it declares; Known is what the public may know.
+	Report *report.Service
+	Triage func(ctx context.Context, ref string, t report.Triage, title string) (report.Report, error)
+	Known  func(ctx context.Context) ([]report.Known, error)
 	// Dossier makes the record of an incident as a file; nil offers none.
 	Dossier *dossier.Builder
 	Clock   kit.Clock
@@ -104,6 +110,7 @@ func newServer(d Deps) *server {
 	s.ackRoutes()
 	s.nowRoutes()
 	s.alertRoutes()
+	s.reportRoutes()
 	s.oncallRoutes()
 	s.settingsRoutes()
 	s.helpRoutes()

@@ -18,6 +18,7 @@ import (
 	"tocsin/internal/incident"
 	"tocsin/internal/kit"
 	"tocsin/internal/notify"
+	"tocsin/internal/report"
 	"tocsin/test/fake"
 )
 
@@ -63,6 +64,8 @@ type house struct {
 	app   *app.App
 	pages *fake.Webhook
 	stop  func()
+	// follow is the word by which the first report is followed.
+	follow string
 }
 
 func open(t *testing.T) *house {
@@ -139,6 +142,18 @@ func furnished(t *testing.T) *house {
 		}},
 	}, "00")
 	h.ok(err)
+	for _, in := range []report.Incoming{
+		{Text: "Je ne peux plus payer : la page tourne sans fin, puis « erreur 502 ». J’ai essayé avec deux cartes.\nMerci.", Service: "payments", Contact: "cliente.au.nom.tres.long@boutique-de-la-cliente.example", Language: "fr", Sender: "a"},
+		{Text: "The password reset link can be used twice.", Kind: report.Vulnerability, Contact: "finder@example.com", Sender: "b"},
+		{Text: "Cheap pills", Held: report.HeldHidden, Sender: "c"},
+	} {
+		in.Channel = report.ByForm
+		_, word, err := h.app.Report.Receive(kit.WithActor(h.Context(), report.Reporter(kit.ViaWeb)), in)
+		h.ok(err)
+		if h.follow == "" {
+			h.follow = word
+		}
+	}
 	_, err = h.app.Alert.Silence(ctx, alert.Silence{
 		Silence: quiet.Silence{Matchers: []quiet.Matcher{{Name: "alertname", Value: "CertificateExpiresSoonOnTheOldLoadBalancer", IsEqual: true}}, Until: time.Now().Add(time.Hour)}, Reason: "Remplacé demain",
 	})

@@ -20,6 +20,7 @@ import (
 	"tocsin/internal/kit"
 	"tocsin/internal/ledger"
 	"tocsin/internal/notify"
+	"tocsin/internal/report"
 	"tocsin/internal/web"
 )
 
@@ -90,11 +91,19 @@ func conceal(t *testing.T, h *house) *hidden {
 	ok(err)
 	_, err = h.app.Incident.AddAction(boss, c.ref, incident.ActionInput{Text: "Zanzibar action", Owner: "ana"})
 	ok(err)
+	r, _, err := h.app.Report.Receive(kit.WithActor(context.Background(), report.Reporter(kit.ViaWeb)), report.Incoming{Channel: report.ByForm, Text: "I cannot pay", Service: "payments", Sender: "a"})
+	ok(err)
+	_, err = h.app.TriageReport(boss, r.Ref, report.Triage{Decision: report.Declare}, "Zanzibar report")
+	ok(err)
+	told, err := h.app.Report.Get(system, r.Ref)
+	ok(err)
+	_, err = h.app.Incident.SetConfidential(boss, told.Incident, true, "Zanzibar reason")
+	ok(err)
 	facts, err := h.app.Ledger().Facts(system, ledger.Filter{Incident: c.id})
 	ok(err)
 	c.ids = append(c.ids, task.ID, offer.ID, pages.Items[0].ID, pages.Items[0].Ladder)
 	c.values = map[string][]string{
-		"ref": {c.ref, c.id, "INC-1", "ACT-1"}, "id": append([]string{alerts.Items[0].ID, "vera", "primary", "payments", "default", "prometheus", deliveries[0].ID}, c.ids...),
+		"ref": {c.ref, c.id, "INC-1", "ACT-1", r.Ref}, "word": {h.app.Report.Follow(told)}, "id": append([]string{alerts.Items[0].ID, "vera", "primary", "payments", "default", "prometheus", deliveries[0].ID}, c.ids...),
 		"seq": {strconv.FormatInt(facts[0].Seq, 10), strconv.FormatInt(facts[len(facts)-1].Seq, 10)}, "name": {"P.still"}, "action": {"ACT-1"}, "token": {"none"}, "format": {"md", "json"},
 	}
 	return c

@@ -29,6 +29,15 @@
   });
   addEventListener("pageshow", () => $$("form[data-sent]").forEach((f) => delete f.dataset.sent));
 
+  // A public form shows that its sender took some trouble, where the browser can.
+  $$("form[data-proof]").forEach((f) => f.addEventListener("input", async () => {
+    const bits = Number(f.dataset.proof), word = f.elements.challenge.value, enc = new TextEncoder();
+    for (let n = 0; crypto.subtle; n++) {
+      const d = new DataView(await crypto.subtle.digest("SHA-256", enc.encode(word + "." + n)));
+      if (d.getUint32(0) >>> (32 - bits) === 0) { f.elements.proof.value = n; return; }
+    }
+  }, { once: true }));
+
   $$("[data-copy]").forEach((b) => { b.hidden = false; });
 
   // Live regions: an event names topics; each region that listens is fetched again.
