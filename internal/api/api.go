@@ -137,11 +137,15 @@ type none struct{}
 
 // call registers one call. The words of the contract are in its path; summary
 // says what it does.
-func call[I, O any](s *server, method, path, tag, summary string, status int, fn func(ctx context.Context, in *I) (O, error)) {
-	huma.Register(s.api, huma.Operation{
+func call[I, O any](s *server, method, path, tag, summary string, status int, fn func(ctx context.Context, in *I) (O, error), change ...func(*huma.Operation)) {
+	op := huma.Operation{
 		OperationID: operationID(method, path), Method: method, Path: prefix + path, Summary: summary, Tags: []string{tag},
 		DefaultStatus: status, BodyReadTimeout: -1,
-	}, func(ctx context.Context, in *I) (*out[O], error) {
+	}
+	for _, c := range change {
+		c(&op)
+	}
+	huma.Register(s.api, op, func(ctx context.Context, in *I) (*out[O], error) {
 		v, err := fn(ctx, in)
 		if err != nil {
 			return nil, s.problem(ctx, err)
@@ -155,6 +159,11 @@ func call[I, O any](s *server, method, path, tag, summary string, status int, fn
 		}
 		return o, nil
 	})
+}
+
+// withoutToken says in the description that a call needs no token.
+func withoutToken(op *huma.Operation) {
+	op.Security = []map[string][]string{{}, {"token": {}}}
 }
 
 func get[I, O any](s *server, path, tag, summary string, fn func(ctx context.Context, in *I) (O, error)) {

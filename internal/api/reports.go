@@ -123,7 +123,7 @@ func (s *server) customerReportCalls() {
 			return takenView{}, err
 		}
 		return takenView{Ref: r.Ref, State: string(r.State), Due: at(r.DueAt), Follow: s.BaseURL + "/report/" + follow}, nil
-	})
+	}, withoutToken)
 	get(s, "/reports", "reports", "Reports of customers and colleagues, the newest first", func(ctx context.Context, in *struct {
 		Paged
 		State   string `query:"state" enum:"new,attached,declared,answered,closed"`
