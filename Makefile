@@ -32,4 +32,4 @@ bench: ## the benchmarks, as ratios to the machine's own limits in the same run
 fuzz: ## each parser of foreign input, one minute each
 	@for t in $$(grep -rl --include='*_test.go' 'func Fuzz' internal); do \
 	  for f in $$(grep -o 'func Fuzz[A-Za-z0-9]*' $$t | sed 's/func //'); do \
-	    go test -run '^$$' -fuzz "^$$f$$" -fuzztime 1m ./$$(dirname $$t) || exit 1; done; done
+	    go test -run '^$$' -fuzz "^$$f$$" -fuzztime 1m -fuzzminimizetime 10x ./$$(dirname $$t) || exit 1; done; done

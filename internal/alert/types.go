@@ -240,7 +240,7 @@ func (a *Alert) Held() quiet.Reason {
 type Payload struct {
 	At   time.Time `json:"at"`
 	Path string    `json:"path"`
-	// Status is the HTTP status answered.
+	// Status is the status answered, in the protocol's own numbers.
 	Status int `json:"status"`
 	// Body is the message, cut at 16 KiB.
 	Body string `json:"body"`

@@ -20,7 +20,7 @@ type reportView struct {
 	Text       string  `json:"text"`
 	Contact    *string `json:"contact" nullable:"true" doc:"An e-mail address, where the reporter left one"`
 	Language   string  `json:"language" enum:"fr,en"`
-	Held       *string `json:"held" nullable:"true" enum:"hidden_field,too_fast" doc:"Why it may be no report of a person; it raises no alert then"`
+	Held       *string `json:"held" nullable:"true" enum:"hidden_field,too_fast,automatic" doc:"Why it may be no report of a person; it raises no alert then"`
 	Proven     bool    `json:"proven" doc:"The sender's browser did some work for it"`
 	ReceivedAt stamp   `json:"received_at"`
 	Due        stamp   `json:"due" doc:"By when somebody is to decide"`

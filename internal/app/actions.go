@@ -30,7 +30,7 @@ func configOf(p cli.Place) Config {
 // Serve runs the server until the context ends.
 func (Actions) Serve(ctx context.Context, o cli.Serve, out io.Writer) error {
 	cfg := configOf(o.Place)
-	cfg.Listen, cfg.BaseURL, cfg.OutboundAllow, cfg.NoMigrate = o.Listen, o.BaseURL, o.OutboundAllow, !o.Migrate
+	cfg.Listen, cfg.SMTPListen, cfg.BaseURL, cfg.OutboundAllow, cfg.NoMigrate = o.Listen, o.SMTPListen, o.BaseURL, o.OutboundAllow, !o.Migrate
 	cfg.Checkpoints, cfg.Node = o.Checkpoints, o.Node
 	cfg.Log = logger(o.LogFormat)
 	a, err := New(ctx, cfg)
@@ -43,6 +43,9 @@ func (Actions) Serve(ctx context.Context, o cli.Serve, out io.Writer) error {
 		place = "PostgreSQL"
 	}
 	_, _ = fmt.Fprintf(out, "Tocsin %s\n  open  %s\n  data  %s\n", cli.Version, a.BaseURL(), place)
+	if a.MailAddr() != "" {
+		_, _ = fmt.Fprintf(out, "  mail  %s\n", a.MailAddr())
+	}
 	if fresh, err := a.Identity.NeedsSetUp(AsSystem(ctx)); err == nil && fresh {
 		_, _ = fmt.Fprintf(out, "  first run: %s/setup\n", a.BaseURL())
 	}

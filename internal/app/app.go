@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"fmt"
 	"net"
 	"net/http"
 
@@ -35,6 +36,7 @@ type App struct {
 	ledger   *ledger.Ledger
 	worker   *due.Worker
 	listener net.Listener
+	mail     net.Listener
 	release  func()
 
 	Identity   *identity.Service
@@ -105,16 +107,27 @@ func New(ctx context.Context, cfg Config) (*App, error) {
 		release()
 		return nil, err
 	}
+	var mail net.Listener
+	if cfg.SMTPListen != "" {
+		if mail, err = new(net.ListenConfig).Listen(ctx, "tcp", cfg.SMTPListen); err != nil {
+			_ = l.Close()
+			release()
+			return nil, fmt.Errorf("mail: %w", err)
+		}
+	}
 	if cfg.BaseURL == "" {
 		cfg.BaseURL = "http://" + l.Addr().String()
 	}
 	a, err := Open(ctx, cfg)
 	if err != nil {
 		_ = l.Close()
+		if mail != nil {
+			_ = mail.Close()
+		}
 		release()
 		return nil, err
 	}
-	a.listener, a.release = l, release
+	a.listener, a.mail, a.release = l, mail, release
 	return a, nil
 }
 
@@ -154,6 +167,14 @@ func (a *App) wire(tokens []byte) {
 // Addr is the address that is listened on.
 func (a *App) Addr() string { return a.listener.Addr().String() }
 
+// MailAddr is the address on which mail is taken; empty when none is.
+func (a *App) MailAddr() string {
+	if a.mail == nil {
+		return ""
+	}
+	return a.mail.Addr().String()
+}
+
 // BaseURL is how people reach the product.
 func (a *App) BaseURL() string { return a.cfg.BaseURL }
 
@@ -170,6 +191,9 @@ func (a *App) Idle(ctx context.Context) error { return a.worker.Idle(ctx) }
 func (a *App) Close() error {
 	if a.listener != nil {
 		_ = a.listener.Close()
+	}
+	if a.mail != nil {
+		_ = a.mail.Close()
 	}
 	err := a.db.Close()
 	if a.release != nil {

@@ -4,12 +4,15 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/mail"
+	"net/url"
 	"os"
 	"strings"
 	"time"
 
 	"tocsin/internal/channel"
 	"tocsin/internal/i18n"
+	"tocsin/internal/ingest"
 	"tocsin/internal/kit"
 	"tocsin/internal/notify"
 	"tocsin/internal/oncall"
@@ -28,6 +31,29 @@ func (a *App) senders() map[string]notify.Sender {
 		"email":   channel.NewEmail(a.cfg.Clock, a.relay),
 		"webhook": channel.NewWebhook(client, a.cfg.Clock, nil),
 	}
+}
+
+// mailServer takes mail where an address for it was given; else nil.
+func (a *App) mailServer() *ingest.MailServer {
+	if a.mail == nil {
+		return nil
+	}
+	domain := "localhost"
+	if u, err := url.Parse(a.cfg.BaseURL); err == nil && u.Hostname() != "" {
+		domain = u.Hostname()
+	}
+	own := func(ctx context.Context) string {
+		r, err := a.relay(AsSystem(ctx))
+		if err != nil {
+			return ""
+		}
+		from, err := mail.ParseAddress(r.From)
+		if err != nil {
+			return ""
+		}
+		return from.Address
+	}
+	return ingest.NewMailServer(a.Alert, a.Report, domain, own, ingest.Options{Words: a.words, Clock: a.cfg.Clock, Log: a.cfg.Log})
 }
 
 // relay is the mail relay of the organisation file.

@@ -24,6 +24,8 @@ type Config struct {
 	Database string
 	// Listen is the address to serve; port 0 chooses one.
 	Listen string
+	// SMTPListen is the address to take mail on; empty takes none.
+	SMTPListen string
 	// BaseURL is how people reach the product, without a slash at the end; empty
 	// means http:// and the address listened on.
 	BaseURL string

@@ -131,7 +131,7 @@ func (a *App) Run(ctx context.Context) error {
 	defer a.Alert.Stop()
 	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWork()
-	failed := make(chan error, 3)
+	failed := make(chan error, 4)
 	done := make(chan struct{}, 2)
 	go func() {
 		if err := a.worker.Run(work); err != nil {
@@ -154,6 +154,14 @@ func (a *App) Run(ctx context.Context) error {
 			failed <- fmt.Errorf("serve: %w", err)
 		}
 	}()
+	post := a.mailServer()
+	if post != nil {
+		go func() {
+			if err := post.Serve(a.mail); err != nil {
+				failed <- fmt.Errorf("mail: %w", err)
+			}
+		}()
+	}
 	// What starting took is given back to the machine: an idle server collects no garbage.
 	defer time.AfterFunc(2*time.Second, debug.FreeOSMemory).Stop()
 	var err error
@@ -166,6 +174,9 @@ func (a *App) Run(ctx context.Context) error {
 	defer cancel()
 	if srv.Shutdown(end) != nil {
 		_ = srv.Close()
+	}
+	if post != nil {
+		_ = post.Close(end)
 	}
 	stopWork()
 	for range 2 {

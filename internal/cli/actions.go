@@ -33,6 +33,7 @@ type Place struct {
 type Serve struct {
 	Place
 	Listen        string         `help:"Address to listen on." env:"TOCSIN_LISTEN" default:"127.0.0.1:8080" placeholder:"ADDR"`
+	SMTPListen    string         `name:"smtp-listen" help:"Address to take mail on: alerts to the key of a source, reports to report@ and security@; none when not given." env:"TOCSIN_SMTP_LISTEN" placeholder:"ADDR"`
 	BaseURL       string         `name:"base-url" help:"How people reach this server, as https://tocsin.example.com." env:"TOCSIN_BASE_URL" placeholder:"URL"`
 	OutboundAllow []netip.Prefix `name:"outbound-allow" help:"Private networks that outgoing requests may reach." env:"TOCSIN_OUTBOUND_ALLOW" placeholder:"CIDR,…"`
 	Checkpoints   string         `help:"Folder for the signed checkpoints of the journal, best on another machine; checkpoints in the data folder when not given." env:"TOCSIN_CHECKPOINTS" placeholder:"DIR"`

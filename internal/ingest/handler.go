@@ -73,6 +73,8 @@ const (
 	maxDepth = 64
 	// maxChunk is how many signals of one request share a transaction.
 	maxChunk = 2000
+	// keptPayload is how much of a message is shown with its source.
+	keptPayload = 16 << 10
 )
 
 type handler struct {
@@ -91,8 +93,7 @@ type handler struct {
 	results ogResults
 }
 
-// Handler serves the protocols under /in/{key}/… and /v2/….
-func Handler(alerts Alerts, changes Changes, scans Scans, o Options) http.Handler {
+func newHandler(alerts Alerts, changes Changes, scans Scans, o Options) *handler {
 	h := &handler{alerts: alerts, changes: changes, scans: scans, clock: o.Clock, log: o.Log, rate: rate.Limit(o.Rate), burst: o.Burst, version: o.Version, words: o.Words}
 	if h.words == nil {
 		h.words = func(_ context.Context, key string, args map[string]any) string { return i18n.T("en", key, args) }
@@ -110,6 +111,12 @@ func Handler(alerts Alerts, changes Changes, scans Scans, o Options) http.Handle
 		h.burst = 5000
 	}
 	h.started = h.clock.Now()
+	return h
+}
+
+// Handler serves the protocols under /in/{key}/… and /v2/….
+func Handler(alerts Alerts, changes Changes, scans Scans, o Options) http.Handler {
+	h := newHandler(alerts, changes, scans, o)
 	m := http.NewServeMux()
 	const am = "/in/{key}/alertmanager"
 	m.HandleFunc("POST "+am+"/api/v2/alerts", h.amPost)
@@ -251,8 +258,7 @@ func (h *handler) keep(src alert.Source, key, path string, status int, body []by
 	at := h.clock.Now()
 	h.alerts.LogPayload(src.ID, func() alert.Payload {
 		p := alert.Payload{At: at, Path: path, Status: status, Read: problems}
-		const limit = 16 << 10
-		p.Body = strings.ReplaceAll(string(body[:min(len(body), limit)]), key, "…")
+		p.Body = strings.ReplaceAll(string(body[:min(len(body), keptPayload)]), key, "…")
 		for i := range signals {
 			if i == 5 {
 				p.Read = append(p.Read, fmt.Sprintf("+%d", len(signals)-i))

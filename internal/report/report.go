@@ -79,6 +79,8 @@ const (
 	HeldHidden = "hidden_field"
 	// HeldFast is a form that came back faster than a person can write.
 	HeldFast = "too_fast"
+	// HeldAutomatic is a message that says to be sent by a program or a list.
+	HeldAutomatic = "automatic"
 )
 
 // Report is one report as kept.

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"net/url"
 	"strings"
 	"time"
 
@@ -64,14 +65,24 @@ func sourceURL(ctx context.Context, kind, key string) string {
 		return base + "/v2/enqueue"
 	case "opsgenie":
 		return base
+	case "email":
+		return key + "@" + mailHost(base)
 	}
 	return base + "/in/" + key + "/" + kind
+}
+
+// mailHost is the part after the @, where mail for the product goes.
+func mailHost(base string) string {
+	if u, err := url.Parse(base); err == nil && u.Hostname() != "" {
+		return u.Hostname()
+	}
+	return "localhost"
 }
 
 // sourceHow names what is said of how a sender of the kind is set up.
 func sourceHow(kind string) string {
 	switch kind {
-	case "pagerduty", "alertmanager", "opsgenie", "heartbeat":
+	case "pagerduty", "alertmanager", "opsgenie", "heartbeat", "email":
 		return kind
 	}
 	return "other"

@@ -66,7 +66,7 @@ func eachDatabase(t *testing.T, fn func(t *testing.T, h *house)) {
 func open(t *testing.T, cfg app.Config) *house {
 	t.Helper()
 	h := &house{remote: remote{t: t}, pages: fake.NewWebhook(t)}
-	cfg.Listen = "127.0.0.1:0"
+	cfg.Listen, cfg.SMTPListen = "127.0.0.1:0", "127.0.0.1:0"
 	cfg.OutboundAllow = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	cfg.Log = slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	a, err := app.New(context.Background(), cfg)
