@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"tocsin/internal/alert/probe"
 	"tocsin/internal/db"
 	"tocsin/internal/due"
 	"tocsin/internal/kit"
@@ -23,7 +24,10 @@ type Service struct {
 	db     *db.DB
 	rights Rights
 	needs  Needs
-	log    *slog.Logger
+	// asker and probeTitle are nil where no probe runs.
+	asker      Asker
+	probeTitle ProbeTitle
+	log        *slog.Logger
 
 	queue    chan *request
 	inFlight atomic.Int64
@@ -113,6 +117,7 @@ func (s *Service) Tasks() []due.Task {
 		{Kind: KindTimeout, Lane: due.Normal, Run: s.runTimeout},
 		{Kind: KindQuiet, Lane: due.Normal, Run: s.runQuiet},
 		{Kind: KindSilent, Lane: due.Normal, Run: s.runSilent},
+		{Kind: KindProbe, Lane: due.Slow, Lease: 2 * probe.MaxTimeout, Senders: 16, Send: s.askProbe},
 	}
 }
 

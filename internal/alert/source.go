@@ -18,6 +18,7 @@ import (
 	"github.com/uptrace/bun"
 	"golang.org/x/time/rate"
 
+	"tocsin/internal/alert/probe"
 	"tocsin/internal/db"
 	"tocsin/internal/due"
 	"tocsin/internal/kit"
@@ -235,6 +236,12 @@ func checkSource(path string, d SourceDef) kit.Fields {
 	} else if len(d.Map) > 0 {
 		f.Add(path+"map", "alert.error.map_kind")
 	}
+	if d.Kind == "probe" {
+		_, wrong := probe.Parse(path, d.Probe, d.Every)
+		f = append(f, wrong...)
+	} else if len(d.Probe) > 0 {
+		f.Add(path+"probe", "alert.error.probe_kind")
+	}
 	if d.Kind == "heartbeat" && d.Every <= 0 {
 		f.Add(path+"every", "error.required")
 	}
@@ -287,6 +294,11 @@ func (s *Service) insertSource(ctx context.Context, tx *db.Tx, d SourceDef, key 
 	s.refresh(tx)
 	if err := s.watch(ctx, tx, row); err != nil {
 		return err
+	}
+	if row.Kind == "probe" {
+		if err := s.planProbe(ctx, tx, row); err != nil {
+			return err
+		}
 	}
 	return sourceFact(ctx, tx, "created", row, nil)
 }
@@ -351,6 +363,12 @@ func (s *Service) updateSource(ctx context.Context, tx *db.Tx, old sourceRow, d 
 	if err := s.watch(ctx, tx, row); err != nil {
 		return nil, err
 	}
+	if row.Kind == "probe" || old.Kind == "probe" {
+		row.Version = old.Version + 1
+		if err := s.planProbe(ctx, tx, row); err != nil {
+			return nil, err
+		}
+	}
 	if s.watched(row).interval == 0 {
 		// What is no longer listened for is no longer silent.
 		if err := s.heardAgain(ctx, tx, row); err != nil {
@@ -400,6 +418,14 @@ func (s *Service) deleteSource(ctx context.Context, tx *db.Tx, id string) error 
 	row, err := s.sourceRow(ctx, id)
 	if err != nil {
 		return err
+	}
+	if row.Kind == "probe" {
+		// It fails no more, and asks nothing.
+		gone := row
+		gone.Kind = ""
+		if err := s.planProbe(ctx, tx, gone); err != nil {
+			return err
+		}
 	}
 	if _, err := tx.NewDelete().Table("source").Where("id = ?", id).Exec(ctx); err != nil {
 		return db.MapError(err)

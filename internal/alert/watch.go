@@ -105,6 +105,9 @@ func (s *Service) watchAll(ctx context.Context) error {
 			return err
 		}
 		for _, r := range rows {
+			if err := s.resumeProbe(ctx, tx, r); err != nil {
+				return err
+			}
 			if s.watched(r).interval > 0 && r.SilentSince == 0 {
 				if err := s.watch(ctx, tx, r); err != nil {
 					return err

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"hash/maphash"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -24,6 +25,8 @@ const (
 	// commits are slow, a quarter of one, within maxLinger.
 	linger    = 300 * time.Microsecond
 	maxLinger = time.Millisecond
+	// maxWrites is how often a batch is tried that meets alerts which others open.
+	maxWrites = 16
 )
 
 type request struct {
@@ -298,9 +301,13 @@ func (s *Service) answer(r *request) {
 }
 
 // write tries again when another writer, or node, opened an alert of the same key
-// meanwhile.
+// meanwhile. Each try finds what the other committed, and may meet another key; the
+// pause lets the two step out of each other's time.
 func (s *Service) write(ctx context.Context, batch []*request) (err error) {
-	for range 4 {
+	for n := range maxWrites {
+		if n > 1 {
+			time.Sleep(rand.N(time.Duration(n) * time.Millisecond))
+		}
 		err = s.db.Write(ctx, func(ctx context.Context, tx *db.Tx) error { return s.fold(ctx, tx, batch) })
 		if !db.IsUnique(err) {
 			return err

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"time"
 
@@ -213,6 +214,8 @@ type sourceView struct {
 	SeverityMap  map[string]string `json:"severity_map,omitempty"`
 	SilentAfterS *int64            `json:"silent_after_s" nullable:"true"`
 	LastHeardAt  stamp             `json:"last_heard_at"`
+	SilentSince  stamp             `json:"silent_since"`
+	Probes       []probeView       `json:"probes,omitempty" doc:"What a source of kind probe found"`
 	CreatedAt    stamp             `json:"created_at"`
 	Version      int64             `json:"version"`
 	Key          string            `json:"key,omitempty" doc:"Shown this once"`
@@ -222,7 +225,7 @@ func (v sourceView) etag() string { return etag(v.Version) }
 
 func viewSource(x alert.Source) sourceView {
 	v := sourceView{
-		ID: x.ID, Kind: x.Kind, Service: word(x.Service), LastHeardAt: at(x.LastHeardAt), CreatedAt: at(x.CreatedAt), Version: x.Version,
+		ID: x.ID, Kind: x.Kind, Service: word(x.Service), LastHeardAt: at(x.LastHeardAt), SilentSince: at(x.SilentSince), CreatedAt: at(x.CreatedAt), Version: x.Version,
 	}
 	if x.SilentAfter > 0 {
 		n := int64(x.SilentAfter / time.Second)
@@ -235,6 +238,37 @@ func viewSource(x alert.Source) sourceView {
 		}
 	}
 	return v
+}
+
+type probeView struct {
+	Check      string `json:"check" enum:"answer,certificate"`
+	State      string `json:"state" enum:"good,suspect,failed"`
+	Why        string `json:"why,omitempty"`
+	At         stamp  `json:"at"`
+	LastGoodAt stamp  `json:"last_good_at"`
+	Since      stamp  `json:"since" doc:"When the first of the bad results came"`
+	TookMS     int64  `json:"took_ms"`
+}
+
+// sources shows sources, those of kind probe with what they found.
+func (s *server) sources(ctx context.Context, list ...alert.Source) ([]sourceView, error) {
+	out := make([]sourceView, len(list))
+	for n, x := range list {
+		out[n] = viewSource(x)
+		if x.Kind != "probe" {
+			continue
+		}
+		found, err := s.Alert.Probes(ctx, x.ID)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range found {
+			out[n].Probes = append(out[n].Probes, probeView{
+				Check: string(p.Aspect), State: string(p.State), Why: p.Why, At: at(p.At), LastGoodAt: at(p.LastGoodAt), Since: at(p.Since), TookMS: p.Took.Milliseconds(),
+			})
+		}
+	}
+	return out, nil
 }
 
 type payloadView struct {
@@ -255,22 +289,37 @@ type outcomeView struct {
 func (s *server) sourceCalls() {
 	get(s, "/sources", "sources", "The sources, by id", func(ctx context.Context, _ *none) (list[sourceView], error) {
 		l, err := s.Alert.Sources(ctx)
-		return all(l, viewSource), err
+		if err != nil {
+			return list[sourceView]{}, err
+		}
+		views, err := s.sources(ctx, l...)
+		return all(views, func(v sourceView) sourceView { return v }), err
 	})
 	call(s, http.MethodPost, "/sources", "sources", "Make a source; its key is shown this once", http.StatusCreated,
 		func(ctx context.Context, in *struct {
 			Body struct {
-				ID           string `json:"id"`
-				Kind         string `json:"kind"`
-				Service      string `json:"service,omitempty"`
-				SilentAfterS int64  `json:"silent_after_s,omitempty" minimum:"0"`
+				ID           string            `json:"id"`
+				Kind         string            `json:"kind"`
+				Service      string            `json:"service,omitempty"`
+				SilentAfterS int64             `json:"silent_after_s,omitempty" minimum:"0"`
+				EveryS       int64             `json:"every_s,omitempty" minimum:"0" doc:"How often a heartbeat is due or a probe asks"`
+				GraceS       int64             `json:"grace_s,omitempty" minimum:"0" doc:"How late a heartbeat may be; 60 when 0"`
+				Map          map[string]string `json:"map,omitempty" doc:"Of kind json: a CEL expression for each field of an alert"`
+				Probe        map[string]any    `json:"probe,omitempty" doc:"Of kind probe: one of url, tcp, dns and icmp, with expect, timeout and confirm"`
 			}
 		},
 		) (sourceView, error) {
 			b := in.Body
-			key, err := s.Alert.CreateSource(ctx, alert.SourceDef{
-				ID: b.ID, Kind: b.Kind, Service: b.Service, SilentAfter: time.Duration(b.SilentAfterS) * time.Second,
-			})
+			d := alert.SourceDef{ID: b.ID, Kind: b.Kind, Service: b.Service, SilentAfter: time.Duration(b.SilentAfterS) * time.Second}
+			d.Every, d.Grace, d.Map = time.Duration(b.EveryS)*time.Second, time.Duration(b.GraceS)*time.Second, b.Map
+			if len(b.Probe) > 0 {
+				raw, err := json.Marshal(b.Probe)
+				if err != nil {
+					return sourceView{}, kit.Internal(err)
+				}
+				d.Probe = raw
+			}
+			key, err := s.Alert.CreateSource(ctx, d)
 			if err != nil {
 				return sourceView{}, err
 			}

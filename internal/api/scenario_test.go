@@ -166,6 +166,8 @@ func TestAlertsAndSources(t *testing.T) {
 			call{as: "viewer", method: "POST", path: "/sources", body: `{"id":"pd","kind":"pagerduty"}`, status: 403, code: "forbidden"},
 			call{as: "manager", method: "POST", path: "/sources", body: `{"id":"pd","kind":"pagerduty"}`, status: 201, has: []string{`"key":"`}, facts: []string{"source.created"}},
 			call{as: "manager", method: "POST", path: "/sources/pd/rotate-key", status: 200, has: []string{`"key":"`}, facts: []string{"source.key_rotated"}},
+			call{as: "manager", method: "POST", path: "/sources", body: `{"id":"site","kind":"probe","every_s":60,"probe":{"tcp":"shop.example:443"}}`, status: 201, has: []string{`"silent_since":null`}, facts: []string{"source.created"}},
+			call{as: "manager", method: "POST", path: "/sources", body: `{"id":"site2","kind":"probe","every_s":60,"probe":{"tcp":"shop"}}`, status: 422, code: "invalid", has: []string{"probe.tcp"}},
 			call{as: "viewer", method: "GET", path: "/sources", status: 200, has: []string{`"id":"pd"`}, hasNot: []string{`"key"`}},
 			call{as: "manager", method: "DELETE", path: "/sources/pd", status: 204, facts: []string{"source.removed"}},
 			call{as: "manager", method: "POST", path: "/routes/test", status: 422, code: "invalid", body: `{"routes":[{"when":"alert.severity ==","then":"record"}],"alert":{"title":"x"}}`},

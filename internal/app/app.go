@@ -141,7 +141,7 @@ func (a *App) wire(tokens []byte) {
 	}, Loosens: loosensLevels})
 	a.Continuity = continuity.New(a.db, a.Identity)
 	a.Change = change.New(a.db, a.Identity)
-	a.Alert = alert.New(a.db, a.Identity, alert.WithNeeds(a.Continuity.HardNeeds))
+	a.Alert = alert.New(a.db, a.Identity, alert.WithNeeds(a.Continuity.HardNeeds), alert.WithProbes(channel.NewProber(a.cfg.OutboundAllow), a.probeTitle))
 	p := ports{a}
 	a.Finding = finding.New(a.db, a.Identity, p)
 	a.Report = report.New(a.db, a.Identity, p, tokens)

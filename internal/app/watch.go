@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"tocsin/internal/alert"
+	"tocsin/internal/alert/probe"
 	"tocsin/internal/i18n"
 	"tocsin/internal/incident"
 	"tocsin/internal/ledger"
@@ -18,6 +19,11 @@ func (a *App) words(ctx context.Context, key string, args map[string]any) string
 		lang = o.Languages[0]
 	}
 	return i18n.T(lang, key, args)
+}
+
+// probeTitle is what the alert of a probe says, in the organisation's first language.
+func (a *App) probeTitle(ctx context.Context, source string, aspect probe.Aspect) string {
+	return a.words(ctx, "alert.probe."+string(aspect), map[string]any{"source": source})
 }
 
 func silenceKey(source string) string { return "source.silent:" + source }

@@ -178,25 +178,6 @@ func sixLayers() Definition {
 	return def
 }
 
-func TestAYearOfSixLayersIsFast(t *testing.T) {
-	c, err := Compile(sixLayers())
-	if err != nil {
-		t.Fatal(err)
-	}
-	from := instantOf(t, "2026-02-01T00:00:00Z")
-	best := time.Hour
-	for range 5 {
-		begin := time.Now()
-		if n := len(c.Intervals(from, from.AddDate(1, 0, 0))); n < 300 {
-			t.Fatalf("%d intervals", n)
-		}
-		best = min(best, time.Since(begin))
-	}
-	if best > 10*time.Millisecond {
-		t.Errorf("a year of six layers took %s", best)
-	}
-}
-
 func BenchmarkYearOfSixLayers(b *testing.B) {
 	c, err := Compile(sixLayers())
 	if err != nil {

@@ -479,6 +479,9 @@ func TestAddSources(t *testing.T) {
 		return body
 	}
 	contains(t, add(url.Values{"id": {"cron"}, "kind": {"heartbeat"}, "service": {"payments"}, "every": {"10m"}}), "shown this once", "/heartbeat", "10 min, late by at most 1 min")
+	contains(t, add(url.Values{"id": {"site"}, "kind": {"probe"}, "every": {"1m"}, "probe.ask": {"url"}, "probe.target": {"https://shop.example/health"}, "probe.expect": {"2xx"}, "probe.confirm": {"3"}}),
+		"https://shop.example/health", "every 1 min, alarm after 3 bad results in a row", "It has not asked yet.")
+	contains(t, add(url.Values{"id": {"post"}, "kind": {"email"}}), "@tocsin.example", "Let the sender write to this address")
 	contains(t, add(url.Values{"id": {"any"}, "kind": {"json"}, "map.dedup_key": {"body.id"}, "map.title": {"body.title"}}), "shown this once")
 	for _, c := range []struct {
 		form  url.Values
@@ -486,6 +489,10 @@ func TestAddSources(t *testing.T) {
 	}{
 		{url.Values{"id": {"cron2"}, "kind": {"heartbeat"}}, []string{"There is a problem", `href="#f-every"`}},
 		{url.Values{"id": {"cron2"}, "kind": {"heartbeat"}, "every": {"soon"}}, []string{"A duration such as"}},
+		{url.Values{"id": {"site2"}, "kind": {"probe"}, "every": {"1s"}, "probe.ask": {"url"}, "probe.target": {"https://shop.example"}}, []string{`href="#f-every"`, "at least 5s"}},
+		{url.Values{"id": {"site2"}, "kind": {"probe"}, "every": {"1m"}, "probe.ask": {"tcp"}, "probe.target": {"shop"}}, []string{`href="#f-probe.target"`, "cannot be asked"}},
+		{url.Values{"id": {"site2"}, "kind": {"probe"}, "every": {"1m"}, "probe.ask": {"tcp"}}, []string{`href="#f-probe.target"`}},
+		{url.Values{"id": {"site2"}, "kind": {"probe"}, "every": {"1m"}, "probe.ask": {"tcp"}, "probe.target": {"shop:1"}, "probe.confirm": {"x"}}, []string{`href="#f-probe.confirm"`}},
 		{url.Values{"id": {"any2"}, "kind": {"json"}, "map.dedup_key": {"body.("}, "map.title": {"body.title"}}, []string{"There is a problem", `href="#f-map.dedup_key"`}},
 	} {
 		res, body := h.do("POST", at, c.form)
@@ -496,7 +503,7 @@ func TestAddSources(t *testing.T) {
 	}
 	list, err := h.alert.Sources(h.ana())
 	h.ok(err)
-	if len(list) != 3 { // the built-in one is there already
+	if len(list) != 5 { // the built-in one is there already
 		t.Errorf("%d sources", len(list))
 	}
 }

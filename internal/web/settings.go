@@ -11,6 +11,7 @@ import (
 	"github.com/a-h/templ"
 
 	"tocsin/internal/alert"
+	"tocsin/internal/alert/probe"
 	"tocsin/internal/i18n"
 	"tocsin/internal/identity"
 	"tocsin/internal/kit"
@@ -211,6 +212,9 @@ func (s *server) loginLinkFor(q *req) error {
 type sourceData struct {
 	source   alert.Source
 	payloads []alert.Payload
+	// check is what a probe asks, probes what it found.
+	check  probe.Check
+	probes []probe.Status
 	// key is the new key, shown this once.
 	key string
 }
@@ -243,6 +247,10 @@ func (s *server) source(q *req, id string) (sourceData, error) {
 	for _, x := range list {
 		if x.ID == id {
 			d.source = x
+			d.check, _ = x.Check()
+			if d.probes, err = s.Alert.Probes(q.ctx, id); err != nil {
+				return d, err
+			}
 			d.payloads, err = s.Alert.Payloads(q.ctx, id)
 			return d, err
 		}

@@ -2,11 +2,14 @@ package web
 
 import (
 	"context"
+	"encoding/json"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
 	"tocsin/internal/alert"
+	"tocsin/internal/alert/probe"
 	"tocsin/internal/kit"
 	"tocsin/internal/oncall"
 )
@@ -36,7 +39,50 @@ func (q *req) sourceDef() (alert.SourceDef, error) {
 			d.Map[name] = text
 		}
 	}
+	if d.Kind == "probe" {
+		d.Probe = q.probe(&f)
+	}
 	return d, f.Err()
+}
+
+// probeKinds are what a probe can ask by.
+var probeKinds = []string{"url", "tcp", "dns", "icmp"}
+
+// probeTone is how the state of a probe looks.
+var probeTone = map[probe.State]string{probe.Good: "ok", probe.Suspect: "warn", probe.Failed: "bad", probe.Unknown: "info"}
+
+// probe reads what a probe asks, as the organisation file says it.
+func (q *req) probe(f *kit.Fields) json.RawMessage {
+	p := map[string]any{}
+	by := firstOf(q.form("probe.ask"), probeKinds[0])
+	if target := strings.TrimSpace(q.form("probe.target")); target == "" {
+		f.Add("probe.target", "error.required")
+	} else {
+		p[by] = target
+	}
+	if text := strings.TrimSpace(q.form("probe.expect")); text != "" {
+		p["expect"] = text
+	}
+	if text := strings.TrimSpace(q.form("probe.confirm")); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			f.Add("probe.confirm", "error.bad_value", "value", text)
+		}
+		p["confirm"] = n
+	}
+	raw, err := json.Marshal(p)
+	if err != nil {
+		f.Add("probe.target", "error.invalid")
+	}
+	return raw
+}
+
+// probeFields gives what is wrong with a probe the names of the form.
+func probeFields(err error) error {
+	for _, kind := range append(probeKinds, "") {
+		err = renamed(err, strings.TrimSuffix("probe."+kind, "."), "probe.target")
+	}
+	return err
 }
 
 func (s *server) addSource(q *req) error {
@@ -44,6 +90,7 @@ func (s *server) addSource(q *req) error {
 	var key string
 	if err == nil {
 		key, err = s.Alert.CreateSource(q.ctx, def)
+		err = probeFields(err)
 	}
 	if err != nil {
 		body, get := s.sourcesShown(q)

@@ -271,8 +271,12 @@ func TestAcknowledgePage(t *testing.T) {
 		t.Fatalf("the press made the page %s", state())
 	}
 	one.shows("Vous l’avez depuis")
-	i, err := h.app.Incident.Get(h.as("ana", "manager"), "INC-1")
-	h.ok(err)
+	var i *incident.Incident
+	h.eventually("the incident knows of it", func() bool {
+		var err error
+		i, err = h.app.Incident.Get(h.as("ana", "manager"), "INC-1")
+		return err == nil && !i.AcknowledgedAt.IsZero()
+	})
 	two.press("button.p")
 	two.shows("Vous l’avez depuis")
 	again, err := h.app.Incident.Get(h.as("ana", "manager"), "INC-1")

@@ -34,7 +34,7 @@ func TestSubjects(t *testing.T) {
 		"":                                                        {},
 		"Résolu : la base ne répond plus":                         {Title: "la base ne répond plus", State: "resolved"},
 		"Alerte : la base ne répond plus":                         {Title: "la base ne répond plus", State: "firing"},
-		"[🔥 Firing] CPU":                                          {Title: "CPU", State: "firing"},
+		"[\U0001F525 Firing] CPU":                                 {Title: "CPU", State: "firing"},
 		strings.Repeat("Re: ", 500) + strings.Repeat("[x] ", 500): {Title: strings.TrimSpace(strings.Repeat("[x] ", 500))},
 	} {
 		if got := mail.ReadSubject(subject); got != want {
