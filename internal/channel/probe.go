@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -60,6 +61,10 @@ func (p *Prober) url(ctx context.Context, c probe.Check) (ends time.Time, err er
 	req.Close = true
 	req.Header.Set("User-Agent", "Tocsin-Probe/1")
 	resp, err := p.client.Do(req)
+	if u := (*url.Error)(nil); errors.As(err, &u) && !u.Timeout() {
+		// The address stands beside it already.
+		err = u.Err
+	}
 	if err != nil {
 		return ends, err
 	}
