@@ -172,6 +172,24 @@ func (s *Service) saveFlushed(ctx context.Context, tx *db.Tx, f flushed) error {
 	return db.MapError(err)
 }
 
+// Payload gives one of the last messages of a source, with the source.
+func (s *Service) Payload(ctx context.Context, source, id string) (Source, Payload, error) {
+	list, err := s.Payloads(ctx, source)
+	if err != nil {
+		return Source{}, Payload{}, err
+	}
+	for _, p := range list {
+		if p.ID() == id {
+			src := s.cache.of(source)
+			if src.ID == "" {
+				return Source{}, Payload{}, kit.NotFound("source", source)
+			}
+			return src, p, nil
+		}
+	}
+	return Source{}, Payload{}, kit.NotFound("payload", id)
+}
+
 // Payloads gives the last messages of a source, newest first.
 func (s *Service) Payloads(ctx context.Context, source string) ([]Payload, error) {
 	if err := s.rights.Require(ctx, "source.edit"); err != nil {

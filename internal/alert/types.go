@@ -4,10 +4,14 @@
 package alert
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"tocsin/internal/alert/quiet"
+	"tocsin/internal/kit"
 	"tocsin/internal/ledger"
 )
 
@@ -244,8 +248,17 @@ type Payload struct {
 	Status int `json:"status"`
 	// Body is the message, cut at 16 KiB.
 	Body string `json:"body"`
+	// Again says that it can be read again as it is kept: whole, and without the headers
+	// that came with it.
+	Again bool `json:"again,omitempty"`
 	// Read says in words how it was understood, or why not.
 	Read []string `json:"read,omitempty"`
+}
+
+// ID tells a message apart from the others of its source.
+func (p Payload) ID() string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d|%s|%s", kit.Micros(p.At), p.Path, p.Body))
+	return hex.EncodeToString(sum[:8])
 }
 
 // Filter narrows a list of alerts; empty fields do not.

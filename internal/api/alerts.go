@@ -272,11 +272,17 @@ func (s *server) sources(ctx context.Context, list ...alert.Source) ([]sourceVie
 }
 
 type payloadView struct {
+	ID     string   `json:"id"`
 	At     stamp    `json:"at"`
 	Path   string   `json:"path"`
 	Status int      `json:"status"`
 	Body   string   `json:"body"`
 	Read   []string `json:"read" doc:"How it was understood, or why not"`
+	Again  bool     `json:"again" doc:"It can be replayed: it is kept whole, and needs no header"`
+}
+
+func viewPayload(p alert.Payload) payloadView {
+	return payloadView{ID: p.ID(), At: at(p.At), Path: p.Path, Status: p.Status, Body: p.Body, Read: some(p.Read), Again: p.Again}
 }
 
 type outcomeView struct {
@@ -338,10 +344,17 @@ func (s *server) sourceCalls() {
 	})
 	get(s, "/sources/{id}/payloads", "sources", "Its last messages as they came, the newest first", func(ctx context.Context, in *IDIn) (list[payloadView], error) {
 		l, err := s.Alert.Payloads(ctx, in.ID)
-		return all(l, func(p alert.Payload) payloadView {
-			return payloadView{At: at(p.At), Path: p.Path, Status: p.Status, Body: p.Body, Read: some(p.Read)}
-		}), err
+		return all(l, viewPayload), err
 	})
+	if s.Replay != nil {
+		post(s, "/sources/{id}/replay", "sources", "Read one of the last messages again, as if it came now", func(ctx context.Context, in *idBody[struct {
+			Payload string `json:"payload" doc:"The id of the message"`
+		}],
+		) (payloadView, error) {
+			p, err := s.Replay(ctx, in.ID, in.Body.Payload)
+			return viewPayload(p), err
+		})
+	}
 	post(s, "/sources/{id}/test", "sources", "Send an alert of severity info as if the source had, and resolve it", func(ctx context.Context, in *idBody[nothing]) (outcomeView, error) {
 		o, err := s.Alert.TestEvent(ctx, in.ID)
 		return outcomeView{Alert: o.Alert, State: string(o.State), New: o.New, Dropped: o.Dropped}, err

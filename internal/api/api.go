@@ -52,6 +52,8 @@ type Deps struct {
 	Export func(ctx context.Context) ([]byte, error)
 	// Sheet is who is on duty and how they are reached.
 	Sheet func(ctx context.Context) (kit.Sheet, error)
+	// Replay reads one of the last messages of a source again, by its id; nil offers it not.
+	Replay func(ctx context.Context, source, payload string) (alert.Payload, error)
 	// Doctor looks for what would fail when it is needed.
 	Doctor func(ctx context.Context) ([]kit.Finding, error)
 	// Report makes the dossier of an incident in a format (html, md, pdf, docx, json,

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"tocsin/internal/alert"
 	"tocsin/internal/channel"
 	"tocsin/internal/i18n"
 	"tocsin/internal/ingest"
@@ -31,6 +32,16 @@ func (a *App) senders() map[string]notify.Sender {
 		"email":   channel.NewEmail(a.cfg.Clock, a.relay),
 		"webhook": channel.NewWebhook(client, a.cfg.Clock, nil),
 	}
+}
+
+// replay sends one of the last messages of a source through its protocol again, and gives
+// how it was read now.
+func (a *App) replay(ctx context.Context, source, payload string) (alert.Payload, error) {
+	src, p, err := a.Alert.Payload(ctx, source, payload)
+	if err != nil {
+		return alert.Payload{}, err
+	}
+	return ingest.NewReplay(a.Alert, a.Change, a.Finding, ingest.Options{Words: a.words, Clock: a.cfg.Clock, Log: a.cfg.Log})(ctx, src, p)
 }
 
 // mailServer takes mail where an address for it was given; else nil.

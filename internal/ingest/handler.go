@@ -73,8 +73,6 @@ const (
 	maxDepth = 64
 	// maxChunk is how many signals of one request share a transaction.
 	maxChunk = 2000
-	// keptPayload is how much of a message is shown with its source.
-	keptPayload = 16 << 10
 )
 
 type handler struct {
@@ -258,7 +256,10 @@ func (h *handler) keep(src alert.Source, key, path string, status int, body []by
 	at := h.clock.Now()
 	h.alerts.LogPayload(src.ID, func() alert.Payload {
 		p := alert.Payload{At: at, Path: path, Status: status, Read: problems}
-		p.Body = strings.ReplaceAll(string(body[:min(len(body), keptPayload)]), key, "…")
+		p.Body, p.Again = string(body[:min(len(body), logged)]), len(body) < logged && replayable(path)
+		if key != "" {
+			p.Body = strings.ReplaceAll(p.Body, key, "…")
+		}
 		for i := range signals {
 			if i == 5 {
 				p.Read = append(p.Read, fmt.Sprintf("+%d", len(signals)-i))

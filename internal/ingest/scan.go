@@ -15,8 +15,8 @@ import (
 	"tocsin/internal/kit"
 )
 
-// logged is how much of a report its source shows: the reader needs no more than the
-// beginning, and a report of 32 MiB is not kept in memory for it.
+// logged is how much of a message its source shows: whoever reads it needs no more than
+// the beginning, and a report of 32 MiB is not kept in memory for it.
 const logged = 16 << 10
 
 // head keeps the beginning of what is read.

@@ -171,7 +171,8 @@ func (s *MailServer) find(ctx context.Context, local string) (*mailbox, error) {
 // is taken for all or sent again, which is known by its id.
 func (m *mailSession) Data(r io.Reader) error {
 	ctx := context.Background()
-	in := &begun{r: r}
+	first := &head{}
+	in := io.TeeReader(r, first)
 	msg, err := mail.Read(in, m.from)
 	if _, rest := io.Copy(io.Discard, in); rest != nil {
 		return rest
@@ -184,34 +185,13 @@ func (m *mailSession) Data(r io.Reader) error {
 	}
 	var failed error
 	for _, box := range m.to {
-		switch err := m.s.deliver(ctx, box, in.kept, msg, unread); {
+		switch err := m.s.deliver(ctx, box, first.b, msg, unread); {
 		case err == nil:
 		case failed == nil, temporary(err):
 			failed = err
 		}
 	}
 	return failed
-}
-
-// begun keeps the beginning of what is read through it, to be shown with the source, and
-// the error that ended it.
-type begun struct {
-	r    io.Reader
-	kept []byte
-	err  error
-}
-
-// Read implements io.Reader.
-func (h *begun) Read(p []byte) (int, error) {
-	if h.err != nil {
-		return 0, h.err
-	}
-	n, err := h.r.Read(p)
-	h.err = err
-	if more := keptPayload - len(h.kept); more > 0 {
-		h.kept = append(h.kept, p[:min(n, more)]...)
-	}
-	return n, err
 }
 
 func temporary(err error) bool {

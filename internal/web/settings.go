@@ -283,6 +283,15 @@ func (s *server) sourceDo(q *req) error {
 			return err
 		}
 		return q.done("/settings/integrations/"+id, q.t("web.source.tested"))
+	case "replay":
+		if s.Replay == nil {
+			break
+		}
+		p, err := s.Replay(q.ctx, id, q.form("payload"))
+		if err != nil {
+			return err
+		}
+		return q.done("/settings/integrations/"+id, q.t("web.source.replayed", "status", strconv.Itoa(p.Status)))
 	case "remove":
 		if err := s.Alert.RemoveSource(q.ctx, id); err != nil {
 			return err

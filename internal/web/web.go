@@ -50,6 +50,8 @@ type Deps struct {
 	Version string
 	// Rehearse declares a practice incident that pages the actor alone; nil offers none.
 	Rehearse func(ctx context.Context) (*incident.Incident, error)
+	// Replay reads one of the last messages of a source again, by its id; nil offers it not.
+	Replay func(ctx context.Context, source, payload string) (alert.Payload, error)
 	// Doctor looks for what would fail when it is needed; nil offers no check.
 	Doctor func(ctx context.Context) ([]kit.Finding, error)
 	// Ready answers nil when all parts work.
