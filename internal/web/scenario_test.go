@@ -503,6 +503,35 @@ func TestAddSources(t *testing.T) {
 	}
 	list, err := h.alert.Sources(h.ana())
 	h.ok(err)
+	const message = `{"id": 7, "name": "Shop is down", "tags": {"zone": "a"}}`
+	tried := url.Values{"do": {"try"}, "payload": {message}, "map.dedup_key": {"string(body.id)"}, "map.title": {"body.name"}, "map.labels": {"body.tags"}}
+	_, body := h.do("POST", at+"/any/map", tried)
+	contains(t, body, "It would be this alert", "Shop is down", "zone=a", `value="string(body.id)"`)
+	if now, err := h.alert.Sources(h.ana()); err != nil || now[0].Map["dedup_key"] != "body.id" {
+		t.Errorf("trying changed %+v, %v", now[0], err)
+	}
+	for want, f := range map[string]url.Values{
+		`href="#f-payload"`:       {"do": {"try"}, "payload": {"{"}, "map.dedup_key": {"body.id"}, "map.title": {"body.name"}},
+		`href="#f-map.dedup_key"`: {"do": {"try"}, "payload": {message}, "map.dedup_key": {"body.none"}, "map.title": {"body.name"}},
+		`href="#f-map.title"`:     {"do": {"save"}, "version": {"1"}, "map.dedup_key": {"body.id"}},
+	} {
+		res, body := h.do("POST", at+"/any/map", f)
+		if res.StatusCode != 422 {
+			t.Errorf("%v: %d", f, res.StatusCode)
+		}
+		contains(t, body, want)
+	}
+	tried.Set("do", "save")
+	tried.Set("version", strconv.FormatInt(list[0].Version, 10))
+	if res, body := h.do("POST", at+"/any/map", tried); res.StatusCode != 303 {
+		t.Fatalf("%d %s", res.StatusCode, problem(body))
+	}
+	if now, err := h.alert.Sources(h.ana()); err != nil || now[0].Map["dedup_key"] != "string(body.id)" || now[0].Map["labels"] != "body.tags" {
+		t.Errorf("saved: %+v, %v", now[0], err)
+	}
+	if res, _ := h.do("POST", at+"/any/map", tried); res.StatusCode != 412 && res.StatusCode != 409 {
+		t.Errorf("saved upon another's change: %d", res.StatusCode)
+	}
 	if len(list) != 5 { // the built-in one is there already
 		t.Errorf("%d sources", len(list))
 	}

@@ -215,6 +215,8 @@ type sourceData struct {
 	// check is what a probe asks, probes what it found.
 	check  probe.Check
 	probes []probe.Status
+	// trial is what the map of a source of kind json makes of a body.
+	trial mapTrial
 	// key is the new key, shown this once.
 	key string
 }
@@ -283,6 +285,8 @@ func (s *server) sourceDo(q *req) error {
 			return err
 		}
 		return q.done("/settings/integrations/"+id, q.t("web.source.tested"))
+	case "map":
+		return s.sourceMap(q, id)
 	case "replay":
 		if s.Replay == nil {
 			break

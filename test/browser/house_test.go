@@ -52,6 +52,7 @@ services:
   - {id: database, name: {fr: Base de données, en: Database}, owner: paul, policy: default}
 sources:
   - {id: prometheus, kind: alertmanager, service: payments, key: "k-prometheus"}
+  - {id: uptime, kind: json, key: "k-uptime", map: {dedup_key: body.check.id, title: body.check.name}}
   - {id: shop-window, kind: probe, every: 1h, probe: {tcp: "192.168.255.1:443", confirm: 20}}
 routes:
   - {when: 'true', then: record}

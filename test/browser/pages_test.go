@@ -43,7 +43,7 @@ func (h *house) known() map[string][]string {
 		"GET /report/{word}":                    {"/report/" + h.follow + "?sent=1", "/report/unknown"},
 		"GET /report":                           {"/report", "/report?kind=vulnerability"},
 		"GET /settings/people/{id}":             {"/settings/people/paul"},
-		"GET /settings/integrations/{id}":       {"/settings/integrations/prometheus", "/settings/integrations/shop-window"},
+		"GET /settings/integrations/{id}":       {"/settings/integrations/prometheus", "/settings/integrations/shop-window", "/settings/integrations/uptime"},
 		"GET /search":                           {"/search", "/search?q=paiements"},
 		"GET /a/{token}":                        {"/a/" + h.token(), "/a/unknown"},
 	}
