@@ -69,14 +69,17 @@ func ogRefuse(w http.ResponseWriter, status int, began time.Time, message string
 }
 
 func (h *handler) opsgenieRoutes(m *http.ServeMux) {
-	m.HandleFunc("POST /v2/alerts", h.ogCreate)
-	m.HandleFunc("POST /v2/alerts/{$}", h.ogCreate)
-	m.HandleFunc("GET /v2/alerts", h.ogList)
-	m.HandleFunc("GET /v2/alerts/{id}", h.ogGet)
-	m.HandleFunc("GET /v2/alerts/requests/{id}", h.ogRequest)
-	m.HandleFunc("DELETE /v2/alerts/{id}", h.ogDo)
+	routes := map[string]http.HandlerFunc{
+		"POST /v2/alerts": h.ogCreate, "GET /v2/alerts": h.ogList, "GET /v2/alerts/{id}": h.ogGet, "GET /v2/alerts/requests/{id}": h.ogRequest,
+		"DELETE /v2/alerts/{id}": h.ogDo,
+	}
 	for _, method := range []string{"POST", "PUT", "DELETE"} {
-		m.HandleFunc(method+" /v2/alerts/{id}/{do}", h.ogDo)
+		routes[method+" /v2/alerts/{id}/{do}"] = h.ogDo
+	}
+	for pattern, fn := range routes {
+		m.HandleFunc(pattern, fn)
+		// The makers' own client for Node ends every path with a slash.
+		m.HandleFunc(pattern+"/{$}", fn)
 	}
 }
 
