@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -165,9 +166,10 @@ func commit(b *testing.B, d *db.DB, length time.Duration) time.Duration {
 	return times[len(times)/2]
 }
 
-// BenchmarkFilled compares a database of 100,000 open alerts with the same one before:
-// what comes in from 64 senders with what came in while it was empty, and the first
-// page of 100 alerts with the one among 10,000.
+// BenchmarkFilled compares a database of 100,000 open alerts, or of a million with
+// TOCSIN_BENCH_LONG=1, with the same one before: what comes in from 64 senders with what
+// came in while it was empty, what each costs with what it cost among 10,000, and the
+// first page of 100 alerts with the one among 10,000.
 func BenchmarkFilled(b *testing.B) {
 	b.Run("sqlite", func(b *testing.B) { benchFilled(b, dbtest.OpenSQLite(b, nil)) })
 	b.Run("postgres", func(b *testing.B) { benchFilled(b, dbtest.OpenPostgres(b, nil)) })
@@ -186,7 +188,10 @@ func benchFilled(b *testing.B, d *db.DB) {
 		}
 		return median(rates)
 	}
-	stored := 0
+	stored, stores := 0, 100_000
+	if os.Getenv("TOCSIN_BENCH_LONG") != "" {
+		stores = 1_000_000
+	}
 	fill := func(n int) {
 		for stored < n {
 			batch := make([]alert.Signal, 2000)
@@ -214,10 +219,11 @@ func benchFilled(b *testing.B, d *db.DB) {
 	for b.Loop() {
 		empty := rate()
 		fill(10_000)
-		few := page()
-		fill(100_000)
-		many := page()
-		report(b, "ingest-of-empty", rate()/empty, 0.7)
+		few, some := page(), rate()
+		fill(stores)
+		many, full := page(), rate()
+		report(b, "ingest-of-empty", full/empty, 0.7)
+		report(b, "cost-of-few", some/full, 1.5)
 		report(b, "page-of-few", many/few, 1.5)
 	}
 }
