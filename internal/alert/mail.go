@@ -33,6 +33,7 @@ type Thread struct {
 // whatever its own key says. again tells that this very message was taken before: then
 // it does nothing.
 func (s *Service) IngestMail(ctx context.Context, sig Signal, th Thread) (out Outcome, again bool, err error) {
+	sig.DedupKey = clean(sig.DedupKey)
 	err = s.db.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
 		out, again = Outcome{}, false
 		now := tx.Now()

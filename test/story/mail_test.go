@@ -96,9 +96,16 @@ func TestAlarmByMail(t *testing.T) {
 		if a = one(); a.State != alert.StateResolved {
 			t.Fatalf("it is %s", a.State)
 		}
+		// A zero byte in coded words is no reason to keep the sender waiting for ever.
+		if code := h.mails("b@example.com", to, "From: b@example.com\r\nSubject: =?utf-8?q?zero=00byte?=\r\nMessage-ID: <z@x>\r\n", "x\x00y"); code != 250 {
+			t.Fatalf("a zero byte: %d", code)
+		}
+		if code := h.mails("b@example.com", []string{"report@x"}, "From: b@example.com\r\nSubject: =?utf-8?q?zero=00byte?=\r\n", "x\x00y"); code != 250 {
+			t.Fatalf("a zero byte in a report: %d", code)
+		}
 		seen := map[string]bool{}
 		list, err := h.app.Alert.Payloads(ctx, "legacy")
-		if err != nil || len(list) != 5 {
+		if err != nil || len(list) != 6 {
 			t.Fatalf("%d messages shown, %v", len(list), err)
 		}
 		for _, p := range list {
