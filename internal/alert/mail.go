@@ -33,9 +33,9 @@ type Thread struct {
 // whatever its own key says. again tells that this very message was taken before: then
 // it does nothing.
 func (s *Service) IngestMail(ctx context.Context, sig Signal, th Thread) (out Outcome, again bool, err error) {
-	sig.DedupKey = clean(sig.DedupKey)
-	err = s.db.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
-		out, again = Outcome{}, false
+	own := clean(sig.DedupKey)
+	err = s.retried(ctx, func(ctx context.Context, tx *db.Tx) error {
+		out, again, sig.DedupKey = Outcome{}, false, own
 		now := tx.Now()
 		if th.ID != "" {
 			key, err := mailKey(ctx, tx, sig.Source, []string{th.ID})
@@ -63,10 +63,6 @@ func (s *Service) IngestMail(ctx context.Context, sig Signal, th Thread) (out Ou
 		_, err = tx.Exec(ctx, `INSERT INTO alert_mail (source, message, dedup_key, at) VALUES ($1, $2, $3, $4)`, sig.Source, mailDigest(th.ID), sig.DedupKey, kit.Micros(now))
 		return db.MapError(err)
 	})
-	if db.IsUnique(err) {
-		// The same message came twice at the same time; the other one is kept.
-		return Outcome{}, true, nil
-	}
 	return out, again, err
 }
 

@@ -300,16 +300,19 @@ func (s *Service) answer(r *request) {
 	close(r.done)
 }
 
-// write tries again when another writer, or node, opened an alert of the same key
+func (s *Service) write(ctx context.Context, batch []*request) error {
+	return s.retried(ctx, func(ctx context.Context, tx *db.Tx) error { return s.fold(ctx, tx, batch) })
+}
+
+// retried tries again when another writer, or node, opened an alert of the same key
 // meanwhile. Each try finds what the other committed, and may meet another key; the
 // pause lets the two step out of each other's time.
-func (s *Service) write(ctx context.Context, batch []*request) (err error) {
+func (s *Service) retried(ctx context.Context, fn func(ctx context.Context, tx *db.Tx) error) (err error) {
 	for n := range maxWrites {
 		if n > 1 {
 			time.Sleep(rand.N(time.Duration(n) * time.Millisecond))
 		}
-		err = s.db.Write(ctx, func(ctx context.Context, tx *db.Tx) error { return s.fold(ctx, tx, batch) })
-		if !db.IsUnique(err) {
+		if err = s.db.Write(ctx, fn); !db.IsUnique(err) {
 			return err
 		}
 	}
