@@ -152,7 +152,15 @@ func (m *mailSession) Rcpt(to string, _ *smtp.RcptOptions) error {
 // find gives the box of the part of an address before the @; nil when there is none.
 // Servers on the way may write it in lower case.
 func (s *MailServer) find(ctx context.Context, local string) (*mailbox, error) {
-	for _, key := range []string{local, strings.ToLower(local)} {
+	lower := strings.ToLower(local)
+	if kind, ok := reportBoxes[lower]; ok && s.reports != nil {
+		return &mailbox{kind: kind}, nil
+	}
+	keys := []string{local}
+	if lower != local {
+		keys = append(keys, lower)
+	}
+	for _, key := range keys {
 		src, ok, err := s.h.alerts.SourceByKey(ctx, key)
 		if err != nil {
 			return nil, err
@@ -160,9 +168,6 @@ func (s *MailServer) find(ctx context.Context, local string) (*mailbox, error) {
 		if ok {
 			return &mailbox{key: key, src: src}, nil
 		}
-	}
-	if kind, ok := reportBoxes[strings.ToLower(local)]; ok && s.reports != nil {
-		return &mailbox{kind: kind}, nil
 	}
 	return nil, nil
 }
