@@ -68,14 +68,16 @@
       }
     } catch { /* the stale band says it */ } finally { clearTimeout(slow); busy = false; regions.forEach((r) => r.removeAttribute("aria-busy")); }
   }
+  // What a control is called where it has no id: its words, and where it leads.
+  const called = (el) => [el.tagName, el.textContent, el.getAttribute("href"), el.name, el.value, el.form && el.form.getAttribute("action")].join("|");
   function swap(old, next) {
-    const had = old.contains(doc.activeElement) ? doc.activeElement.id : null, inside = old.contains(doc.activeElement), open = $$("details[open][id]", old).map((d) => d.id);
+    const inside = old.contains(doc.activeElement), had = inside ? doc.activeElement.id : null, name = inside ? called(doc.activeElement) : null, open = $$("details[open][id]", old).map((d) => d.id);
     old.innerHTML = next.innerHTML;
     for (const a of next.attributes) old.setAttribute(a.name, a.value);
     old.classList.add("fresh");
     open.forEach((id) => { const d = doc.getElementById(id); if (d) d.open = true; });
     restore(old);
-    if (inside) { const back = had && doc.getElementById(had) || $("h1,h2,h3", old); if (back) { if (!back.matches("a,button,input,select,textarea")) back.tabIndex = -1; back.focus({ preventScroll: true }); } }
+    if (inside) { const back = had && doc.getElementById(had) || $$("a,button,summary", old).find((el) => called(el) === name) || $("h1,h2,h3", old); if (back) { if (!back.matches("a,button,input,select,textarea")) back.tabIndex = -1; back.focus({ preventScroll: true }); } }
   }
   function offer(old, n) {
     let b = $(".offer", old.parentNode);
