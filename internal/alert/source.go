@@ -363,8 +363,9 @@ func (s *Service) updateSource(ctx context.Context, tx *db.Tx, old sourceRow, d 
 	if err := s.watch(ctx, tx, row); err != nil {
 		return nil, err
 	}
-	if row.Kind == "probe" || old.Kind == "probe" {
-		row.Version = old.Version + 1
+	// Only another question starts a probe anew: one that fails goes on failing when its
+	// service is changed.
+	if (row.Kind == "probe" || old.Kind == "probe") && (row.Kind != old.Kind || row.Settings != old.Settings) {
 		if err := s.planProbe(ctx, tx, row); err != nil {
 			return nil, err
 		}

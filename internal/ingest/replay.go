@@ -39,7 +39,7 @@ func NewReplay(alerts MailAlerts, changes Changes, scans Scans, o Options) Repla
 			msg, err := mail.Read(strings.NewReader(p.Body), "replay")
 			// The same message is known by its id: that is no reason here.
 			msg.ID = ""
-			_ = s.deliver(ctx, mailbox{key: replayKey, src: src}, []byte(p.Body), msg, err)
+			_ = s.deliver(ctx, mailbox{key: replayKey, src: src}, []byte(p.Body), msg, unreadable(err))
 			return again.read, nil
 		}
 		path := "/" + p.Path

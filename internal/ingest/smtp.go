@@ -182,10 +182,8 @@ func (m *mailSession) Data(r io.Reader) error {
 	if _, rest := io.Copy(io.Discard, in); rest != nil {
 		return rest
 	}
-	var unread error
-	if err != nil {
-		unread = smtpRefusal(554, smtp.EnhancedCode{5, 6, 0}, "The message cannot be read: "+err.Error())
-	} else if msg.Hops > maxHops || m.s.own != nil && msg.Automatic != mail.ByPerson && msg.From != "" && msg.From == strings.ToLower(m.s.own(ctx)) {
+	unread := unreadable(err)
+	if err == nil && (msg.Hops > maxHops || m.s.own != nil && msg.Automatic != mail.ByPerson && msg.From != "" && msg.From == strings.ToLower(m.s.own(ctx))) {
 		unread = smtpRefusal(554, smtp.EnhancedCode{5, 4, 6}, "The message goes in a circle.")
 	}
 	var failed error
@@ -197,6 +195,14 @@ func (m *mailSession) Data(r io.Reader) error {
 		}
 	}
 	return failed
+}
+
+// unreadable is the refusal of a message that cannot be read; nil for none.
+func unreadable(err error) error {
+	if err == nil {
+		return nil
+	}
+	return smtpRefusal(554, smtp.EnhancedCode{5, 6, 0}, "The message cannot be read: "+err.Error())
 }
 
 func temporary(err error) bool {

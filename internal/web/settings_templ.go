@@ -1163,7 +1163,7 @@ func sourcesView(list []alert.Source) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		for _, name := range mapFields {
+		for _, name := range alert.MapFields {
 			templ_7745c5c3_Err = field(row{name: "map." + name, label: t(ctx, "web.source.map."+name), value: of(ctx).form("map." + name), optional: name != "dedup_key" && name != "title"}).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err

@@ -14,9 +14,6 @@ import (
 	"tocsin/internal/oncall"
 )
 
-// mapFields are those of a map that the form asks for.
-var mapFields = []string{"dedup_key", "title", "severity", "service", "state"}
-
 // sourceDef reads the form of a new source.
 func (q *req) sourceDef() (alert.SourceDef, error) {
 	d := alert.SourceDef{ID: q.form("id"), Kind: q.form("kind"), Service: q.form("service")}
@@ -31,7 +28,7 @@ func (q *req) sourceDef() (alert.SourceDef, error) {
 			f.Add(name, "web.source.duration")
 		}
 	}
-	for _, name := range mapFields {
+	for _, name := range alert.MapFields {
 		if text := strings.TrimSpace(q.form("map." + name)); text != "" {
 			if d.Map == nil {
 				d.Map = map[string]string{}

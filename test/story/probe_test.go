@@ -87,6 +87,12 @@ func TestProbe(t *testing.T) {
 		if s := status(); s.State != probe.Failed {
 			t.Fatalf("down again: %+v", s)
 		}
+		if _, err := h.app.Apply(ctx, []byte(strings.Replace(file, "service: payments, ", "", 1)), kit.ApplyOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if s := status(); s.State != probe.Failed || h.factsOf("probe.recovered") != 1 {
+			t.Fatalf("its service changed, and it is %+v", s)
+		}
 		if err := h.app.Alert.RemoveSource(ctx, "shop"); err != nil {
 			t.Fatal(err)
 		}

@@ -63,8 +63,9 @@ type Message struct {
 	Attachments []string
 }
 
-// Read reads a message as a stream, of which it keeps its words only. from is the sender of the envelope: that of a notice of
-// delivery is empty. The error says in English what cannot be read.
+// Read reads a message as a stream, of which it keeps its words only. from is the sender
+// of the envelope: that of a notice of delivery is empty. The error says in English what
+// cannot be read.
 func Read(r io.Reader, from string) (Message, error) {
 	e, err := message.ReadWithOptions(r, &message.ReadOptions{MaxHeaderBytes: maxHeader})
 	if unreadable(err) {
