@@ -4,6 +4,7 @@ package api
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"tocsin/internal/change"
 	"tocsin/internal/continuity"
 	"tocsin/internal/finding"
+	"tocsin/internal/history"
 	"tocsin/internal/identity"
 	"tocsin/internal/incident"
 	"tocsin/internal/kit"
@@ -38,6 +40,7 @@ type Deps struct {
 	Change   *change.Service
 	Finding  *finding.Service
 	Reports  *report.Service
+	History  *history.Service
 	Oncall   *oncall.Service
 	Notify   *notify.Service
 	Services *continuity.Service
@@ -50,6 +53,8 @@ type Deps struct {
 	Apply func(ctx context.Context, file []byte, o kit.ApplyOptions) ([]kit.Change, error)
 	// Export writes the organisation file (YAML).
 	Export func(ctx context.Context) ([]byte, error)
+	// ExportIncidents writes all incidents in a format, veris or csv.
+	ExportIncidents func(ctx context.Context, format string, w io.Writer) error
 	// Sheet is who is on duty and how they are reached.
 	Sheet func(ctx context.Context) (kit.Sheet, error)
 	// Replay reads one of the last messages of a source again, by its id; nil offers it not.
@@ -110,6 +115,7 @@ func New(d Deps) http.Handler {
 	s.changeCalls()
 	s.findingCalls()
 	s.customerReportCalls()
+	s.historyCalls()
 	s.oncallCalls()
 	s.pageCalls()
 	s.peopleCalls()

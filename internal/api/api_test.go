@@ -24,6 +24,7 @@ import (
 	"tocsin/internal/db"
 	"tocsin/internal/db/dbtest"
 	"tocsin/internal/finding"
+	"tocsin/internal/history"
 	"tocsin/internal/i18n"
 	"tocsin/internal/identity"
 	"tocsin/internal/incident"
@@ -186,7 +187,7 @@ func start(t *testing.T, d *db.DB, clock *dbtest.Clock) *bundle {
 		t.Fatal(err)
 	}
 	b.server = httptest.NewServer(api.New(api.Deps{
-		Ledger: b.ledger, Identity: b.identity, Incident: b.incident, Alert: b.alert, Change: change.New(d, b.identity), Finding: finding.New(d, b.identity, nil), Reports: report.New(d, b.identity, nil, []byte("key")),
+		Ledger: b.ledger, Identity: b.identity, Incident: b.incident, Alert: b.alert, Change: change.New(d, b.identity), Finding: finding.New(d, b.identity, nil), History: history.New(d, b.identity), Reports: report.New(d, b.identity, nil, []byte("key")),
 		Services: continuity.New(d, b.identity), Oncall: b.oncall, Notify: b.notify, BaseURL: "https://tocsin.example", Version: "1.2.3",
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Session: func(r *http.Request) (kit.Actor, error) {
@@ -197,6 +198,10 @@ func start(t *testing.T, d *db.DB, clock *dbtest.Clock) *bundle {
 		},
 		Apply: func(_ context.Context, file []byte, o kit.ApplyOptions) ([]kit.Change, error) {
 			return []kit.Change{{Section: "people", ID: "ana", Op: fmt.Sprintf("%d bytes, dry %v", len(file), o.DryRun)}}, nil
+		},
+		ExportIncidents: func(_ context.Context, format string, w io.Writer) error {
+			_, err := io.WriteString(w, "as "+format)
+			return err
 		},
 		Export: func(context.Context) ([]byte, error) { return []byte("apiVersion: tocsin/v1\n"), nil },
 		Report: func(_ context.Context, ref, format, level, lang string) (string, string, []byte, error) {

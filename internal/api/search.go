@@ -12,7 +12,7 @@ import (
 )
 
 type foundView struct {
-	Kind  string `json:"kind" enum:"incident,alert,finding,report,change,person,action,service"`
+	Kind  string `json:"kind" enum:"incident,alert,finding,report,past_incident,change,person,action,service"`
 	ID    string `json:"id"`
 	Ref   string `json:"ref,omitempty"`
 	Title string `json:"title"`
@@ -30,7 +30,7 @@ func (s *server) searchCalls() {
 	) (list[foundView], error) {
 		out := list[foundView]{Items: []foundView{}}
 		for _, look := range []func(context.Context, string) ([]foundView, error){
-			s.findIncidents, s.findAlerts, s.findFindings, s.findReports, s.findChange, s.findPeople, s.findServices,
+			s.findIncidents, s.findAlerts, s.findFindings, s.findReports, s.findPast, s.findChange, s.findPeople, s.findServices,
 		} {
 			l, err := look(ctx, in.Q)
 			if err != nil {

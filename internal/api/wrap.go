@@ -13,6 +13,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"tocsin/internal/history"
 	"tocsin/internal/kit"
 )
 
@@ -20,8 +21,12 @@ const (
 	maxBody = 1 << 20
 	// maxFile bounds the organisation file, which names every person and service.
 	maxFile = 8 << 20
+	// maxImport bounds a file of past incidents, which comes in base64.
+	maxImport = history.MaxFile/3*4 + 1<<20
 	// bodyTime is how long a body may take to arrive.
 	bodyTime = 30 * time.Second
+	// importTime is the same for a file of past incidents.
+	importTime = 5 * time.Minute
 )
 
 // wrap does what every call needs before it: who calls, what the body is, and
@@ -135,13 +140,17 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	}
 	limit := int64(maxBody)
 	file := r.URL.Path == prefix+"/apply"
-	if file {
+	patience := bodyTime
+	switch {
+	case file:
 		limit = maxFile
+	case r.URL.Path == importPath:
+		limit, patience = maxImport, importTime
 	}
 	// A body that trickles in holds nobody up for long; what is done with it may
 	// take its time.
 	rc := http.NewResponseController(w)
-	_ = rc.SetReadDeadline(time.Now().Add(bodyTime))
+	_ = rc.SetReadDeadline(time.Now().Add(patience))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	_ = rc.SetReadDeadline(time.Time{})
 	var large *http.MaxBytesError

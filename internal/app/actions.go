@@ -13,6 +13,7 @@ import (
 	"tocsin/internal/cli"
 	"tocsin/internal/db"
 	"tocsin/internal/dossier"
+	"tocsin/internal/history"
 	"tocsin/internal/identity"
 	"tocsin/internal/kit"
 	"tocsin/internal/ledger"
@@ -101,6 +102,33 @@ func (Actions) Export(ctx context.Context, p cli.Place) (file []byte, err error)
 		return err
 	})
 	return file, err
+}
+
+// ExportIncidents writes all incidents of an installation in a format.
+func (Actions) ExportIncidents(ctx context.Context, p cli.Place, format string, w io.Writer) error {
+	return moment(ctx, p, func(ctx context.Context, a *App) error { return a.ExportIncidents(ctx, format, w) })
+}
+
+// Import brings past incidents into an installation.
+func (Actions) Import(ctx context.Context, o cli.Import, name string, file []byte) (out cli.Imported, err error) {
+	err = moment(ctx, o.Place, func(ctx context.Context, a *App) error {
+		var i history.Import
+		h := history.Options{Format: o.From, Source: o.As, Order: o.DateOrder, Replace: o.Replace}
+		if len(o.Map) > 0 {
+			h.Mapping = o.Map
+		}
+		if o.DryRun {
+			i, _, err = a.History.Check(ctx, file, h)
+		} else {
+			i, err = a.History.Run(ctx, name, file, h)
+		}
+		out = cli.Imported{
+			ID: i.ID, State: i.State, From: i.Format, Source: i.Source, Name: i.Name, Digest: i.Digest, Created: i.Created, Skipped: i.Skipped, Replaced: i.Replaced,
+			Conflicts: i.Conflicts, Named: i.Named,
+		}
+		return err
+	})
+	return out, err
 }
 
 // LoginLink makes a link that signs a person in once.

@@ -18,6 +18,7 @@ import (
 	"tocsin/internal/dossier"
 	"tocsin/internal/due"
 	"tocsin/internal/finding"
+	"tocsin/internal/history"
 	"tocsin/internal/identity"
 	"tocsin/internal/incident"
 	"tocsin/internal/ingest"
@@ -45,6 +46,7 @@ type App struct {
 	Alert      *alert.Service
 	Finding    *finding.Service
 	Report     *report.Service
+	History    *history.Service
 	Incident   *incident.Service
 	Oncall     *oncall.Service
 	Notify     *notify.Service
@@ -145,6 +147,7 @@ func (a *App) wire(tokens []byte) {
 	p := ports{a}
 	a.Finding = finding.New(a.db, a.Identity, p)
 	a.Report = report.New(a.db, a.Identity, p, tokens)
+	a.History = history.New(a.db, a.Identity)
 	a.Notify = notify.New(a.db, notify.Ports{
 		Rights: a.Identity, People: recipients{p}, Words: words{}, Parameters: p, Incidents: recipients{p}, Senders: a.senders(),
 		BaseURL: func() string { return a.cfg.BaseURL }, Key: tokens,
@@ -154,6 +157,7 @@ func (a *App) wire(tokens []byte) {
 	a.dossiers = dossier.New(a.Incident, a.ledger, a.names)
 	a.worker.Register(a.Alert.Tasks()...)
 	a.worker.Register(a.Finding.Tasks()...)
+	a.worker.Register(a.History.Tasks()...)
 	a.worker.Register(a.Oncall.Tasks()...)
 	a.worker.Register(a.Notify.Tasks()...)
 	a.worker.Register(a.Identity.Tasks()...)
@@ -212,13 +216,13 @@ func (a *App) Handler() http.Handler {
 	mux.Handle("/in/", in)
 	mux.Handle("/v2/", in)
 	mux.Handle("/api/", api.New(api.Deps{
-		Ledger: a.ledger, Identity: a.Identity, Incident: a.Incident, Alert: a.Alert, Change: a.Change, Finding: a.Finding, Reports: a.Report, Triage: a.TriageReport, Replay: a.replay, Oncall: a.Oncall, Notify: a.Notify, Services: a.Continuity,
+		Ledger: a.ledger, Identity: a.Identity, Incident: a.Incident, Alert: a.Alert, Change: a.Change, Finding: a.Finding, Reports: a.Report, History: a.History, ExportIncidents: a.ExportIncidents, Triage: a.TriageReport, Replay: a.replay, Oncall: a.Oncall, Notify: a.Notify, Services: a.Continuity,
 		Session: a.session, Apply: a.Apply, Export: a.Export, Report: a.dossiers.Report, Sheet: a.Sheet, Doctor: a.Doctor, Log: a.cfg.Log, BaseURL: a.cfg.BaseURL, Version: cli.Version,
 	}))
 	a.mountPractice(mux)
 	mux.Handle("/", web.New(web.Deps{
 		Identity: a.Identity, Incident: a.Incident, Alert: a.Alert, Change: a.Change, Ledger: a.ledger, Oncall: a.Oncall, Notify: a.Notify,
-		Finding: a.Finding, Report: a.Report, Triage: a.TriageReport, Replay: a.replay, Known: a.KnownTroubles, Service: a.Continuity, Dossier: a.dossiers, Ready: a.ready, Doctor: a.Doctor, Rehearse: a.Rehearse, Clock: a.cfg.Clock, Log: a.cfg.Log, BaseURL: a.cfg.BaseURL, Version: cli.Version,
+		Finding: a.Finding, Report: a.Report, History: a.History, ExportIncidents: a.ExportIncidents, Triage: a.TriageReport, Replay: a.replay, Known: a.KnownTroubles, Service: a.Continuity, Dossier: a.dossiers, Ready: a.ready, Doctor: a.Doctor, Rehearse: a.Rehearse, Clock: a.cfg.Clock, Log: a.cfg.Log, BaseURL: a.cfg.BaseURL, Version: cli.Version,
 	}))
 	return mux
 }

@@ -19,7 +19,7 @@ type pkg struct {
 
 var layers = map[string][]string{
 	"platform": {"kit", "db", "ledger", "due", "doc", "text", "once"},
-	"modules":  {"alert", "finding", "report", "incident", "oncall", "notify", "comms", "regulatory", "change", "continuity", "risk", "assurance", "identity"},
+	"modules":  {"alert", "finding", "report", "incident", "oncall", "notify", "comms", "regulatory", "change", "continuity", "history", "risk", "assurance", "identity"},
 	"edges":    {"web", "api", "ingest", "channel", "cli", "i18n", "orgfile", "timeline", "dossier"},
 }
 

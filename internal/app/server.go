@@ -122,10 +122,15 @@ func bearer(r *http.Request) string {
 
 // Run serves until the context ends, then finishes what is in flight.
 func (a *App) Run(ctx context.Context) error {
-	if err := a.keep(ctx); err != nil {
-		return err
+	err := a.keep(ctx)
+	if err == nil {
+		err = a.Alert.Start(ctx)
 	}
-	if err := a.Alert.Start(ctx); err != nil {
+	if err != nil {
+		if ctx.Err() != nil {
+			// Stopped while it started: that is no failure.
+			return nil
+		}
 		return err
 	}
 	defer a.Alert.Stop()
@@ -164,7 +169,6 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	// What starting took is given back to the machine: an idle server collects no garbage.
 	defer time.AfterFunc(2*time.Second, debug.FreeOSMemory).Stop()
-	var err error
 	select {
 	case <-ctx.Done():
 	case err = <-failed:

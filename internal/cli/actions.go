@@ -86,6 +86,10 @@ type Actions interface {
 	Apply(ctx context.Context, o Apply, file []byte) ([]kit.Change, error)
 	// Export writes the organisation file of an installation.
 	Export(ctx context.Context, p Place) ([]byte, error)
+	// ExportIncidents writes all incidents of an installation.
+	ExportIncidents(ctx context.Context, p Place, format string, w io.Writer) error
+	// Import brings past incidents into an installation.
+	Import(ctx context.Context, o Import, name string, file []byte) (Imported, error)
 	// Verify checks the installation, or the file when it is not empty.
 	Verify(ctx context.Context, p Place, file string) (Verification, error)
 	Backup(ctx context.Context, p Place, to string) (Verification, error)

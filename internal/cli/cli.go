@@ -60,6 +60,7 @@ type grammar struct {
 	Demo        Demo          `cmd:""`
 	Apply       Apply         `cmd:""`
 	Export      exportCmd     `cmd:""`
+	Import      Import        `cmd:""`
 	Token       tokenCmd      `cmd:""`
 	LoginLink   loginLinkCmd  `cmd:"" name:"login-link"`
 	Verify      verifyCmd     `cmd:""`

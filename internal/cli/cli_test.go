@@ -33,6 +33,15 @@ func (r *recorder) Export(context.Context, cli.Place) ([]byte, error) {
 	return []byte("apiVersion: tocsin/v1\n"), r.err
 }
 
+func (r *recorder) ExportIncidents(_ context.Context, _ cli.Place, format string, w io.Writer) error {
+	_, _ = io.WriteString(w, "incidents as "+format)
+	return r.err
+}
+
+func (r *recorder) Import(_ context.Context, o cli.Import, name string, file []byte) (cli.Imported, error) {
+	return cli.Imported{Source: o.As, Created: len(file), Conflicts: len(o.Map)}, r.err
+}
+
 func (r *recorder) Verify(context.Context, cli.Place, string) (cli.Verification, error) {
 	return r.v, r.err
 }
@@ -74,6 +83,12 @@ func TestExitCodesAndOutput(t *testing.T) {
 		{"apply", "apply -f cli_test.go", recorder{}, 0, "create  people ana", "1 to create, 0 to change, 0 to remove, 1 as they are: applied"},
 		{"apply what is not there", "apply -f none.yaml", recorder{}, 3, "", "tocsin:"},
 		{"apply a bad file", "apply -f cli_test.go", recorder{err: kit.InvalidField("people[0].id", "error.required", "line", 4)}, 2, "", "line 4: people[0].id"},
+		{"export all incidents", "export --incidents csv", recorder{}, 0, "incidents as csv", ""},
+		{"export of nothing", "export", recorder{}, 2, "", "missing flags"},
+		{"export of two things", "export --config --incidents csv", recorder{}, 2, "", "--incidents"},
+		{"import", "import testdata/Old_Tracker.csv", recorder{}, 0, "old-tracker: 20 created", ""},
+		{"import with conflicts", "import testdata/Old_Tracker.csv --as mine --map title=a", recorder{}, 8, "mine: 20 created", "--replace"},
+		{"import of nothing", "import nowhere.csv", recorder{}, 3, "", "nowhere.csv"},
 		{"export", "export --config", recorder{}, 0, "apiVersion", ""},
 		{"verify", "verify", recorder{v: cli.Verification{What: "journal", Facts: 12, Root: "7f3c000000a1"}}, 0, "12 entries", ""},
 		{"verify broken", "verify", recorder{v: broken}, 7, "fact 2 was changed", ""},

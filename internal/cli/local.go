@@ -22,7 +22,8 @@ type tokenCmd struct {
 
 type exportCmd struct {
 	Place
-	Config bool `required:"" help:"The organisation file."`
+	Config    bool   `xor:"what" required:"" help:"The organisation file."`
+	Incidents string `xor:"what" required:"" enum:"veris,csv" help:"All incidents, those of before too: veris or csv." placeholder:"FORMAT"`
 }
 
 type loginLinkCmd struct {
@@ -72,7 +73,12 @@ func (r *run) local(ctx context.Context, command string) (ok bool, err error) {
 		return true, err
 	case "apply":
 		return true, r.apply(ctx)
+	case "import <file>":
+		return true, r.imports(ctx)
 	case "export":
+		if format := g.Export.Incidents; format != "" {
+			return true, r.exportIncidents(ctx, format)
+		}
 		var file []byte
 		if r.remote() {
 			file, err = r.exportRemote(ctx)

@@ -81,6 +81,8 @@ var table = map[kit.Use]Rule{
 	"report.send":            {Levels: everyone, Scope: "alerts:write"},
 	"report.see":             {Levels: writers, Scope: "alerts:read"},
 	"report.triage":          {Levels: responders, Scope: "alerts:write"},
+	"history.see":            {Levels: everyone, Scope: "incidents:read"},
+	"history.import":         {Levels: managers, Scope: "settings:write"},
 	"change.record":          {Levels: responders, Scope: "changes:write"},
 	"person.see":             {Levels: everyone, Scope: "oncall:read"},
 	"person.edit":            {Levels: admins, Scope: "settings:write"},

@@ -20,7 +20,7 @@ func TestRightsTable(t *testing.T) {
 		uses         []kit.Use
 	}{
 		// see incidents, alerts, services, on-call, status
-		{"vcrma", nil, nil, []kit.Use{"incident.see", "alert.see", "service.see", "schedule.see", "policy.see", "change.see", "finding.see", "person.see"}},
+		{"vcrma", nil, nil, []kit.Use{"incident.see", "alert.see", "service.see", "schedule.see", "policy.see", "change.see", "finding.see", "history.see", "person.see"}},
 		// declare; note on an incident they see
 		{"vcrma", nil, nil, []kit.Use{"incident.declare", "incident.note", "report.send"}},
 		// answer own page; own methods, quiet hours, swap of own shift
@@ -44,7 +44,7 @@ func TestRightsTable(t *testing.T) {
 		// services: own services for responders
 		{"   ma", nil, nil, []kit.Use{"service.edit"}},
 		// schedules, policies, routes, sources, templates
-		{"   ma", nil, nil, []kit.Use{"schedule.edit", "policy.edit", "route.edit", "source.edit"}},
+		{"   ma", nil, nil, []kit.Use{"schedule.edit", "policy.edit", "route.edit", "source.edit", "history.import"}},
 		// parameters, levels: managers tighten
 		{"   ma", nil, nil, []kit.Use{"settings.see", "settings.edit"}},
 		{"    a", nil, nil, []kit.Use{"settings.loosen"}},

@@ -20,6 +20,7 @@ import (
 	"tocsin/internal/db/dbtest"
 	"tocsin/internal/dossier"
 	"tocsin/internal/finding"
+	"tocsin/internal/history"
 	"tocsin/internal/identity"
 	"tocsin/internal/incident"
 	"tocsin/internal/kit"
@@ -247,9 +248,13 @@ func open(t *testing.T) *house {
 	}
 	h.deps = web.Deps{
 		Identity: h.identity, Incident: h.incident, Alert: h.alert, Change: change.New(d, h.identity), Ledger: h.l, Oncall: h.oncall,
-		Finding: finding.New(d, h.identity, limits{}), Report: report.New(d, h.identity, limits{}, []byte("key")), Triage: h.triage, Service: registry,
+		Finding: finding.New(d, h.identity, limits{}), History: history.New(d, h.identity), Report: report.New(d, h.identity, limits{}, []byte("key")), Triage: h.triage, Service: registry,
 		Known: func(context.Context) ([]report.Known, error) {
 			return []report.Known{{Service: kit.Text{FR: "Paiement", EN: "Payments"}, Since: clock.Now().Add(-time.Hour)}}, nil
+		},
+		ExportIncidents: func(_ context.Context, format string, w io.Writer) error {
+			_, err := io.WriteString(w, "as "+format)
+			return err
 		},
 		Notify: h.notify, Dossier: dossier.New(h.incident, h.l, names), Clock: clock,
 		Log: slog.New(slog.NewTextHandler(t.Output(), nil)), BaseURL: "http://tocsin.example", Version: "test",

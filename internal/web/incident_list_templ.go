@@ -27,7 +27,7 @@ var (
 	kinds      = []string{"availability", "security", "data", "vendor"}
 )
 
-var incidentTabs = []tabLink{{"/incidents", "web.incidents.title"}, {"/alerts", "web.alerts.title"}, {"/reports", "web.reports.title"}, {"/alerts/silences", "web.silences.title"}, {"/findings", "web.findings.title"}}
+var incidentTabs = []tabLink{{"/incidents", "web.incidents.title"}, {"/alerts", "web.alerts.title"}, {"/reports", "web.reports.title"}, {"/alerts/silences", "web.silences.title"}, {"/findings", "web.findings.title"}, {"/past-incidents", "web.past.title"}}
 
 func (s *server) incidentRoutes() {
 	s.get("/incidents", s.incidentList)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/a-h/templ"
 
+	"tocsin/internal/history"
 	"tocsin/internal/i18n"
 	"tocsin/internal/identity"
 	"tocsin/internal/kit"
@@ -188,8 +189,12 @@ func (q *req) decode() error {
 	if q.r.Method != http.MethodPost {
 		return nil
 	}
-	q.r.Body = http.MaxBytesReader(q.w, q.r.Body, maxForm)
-	if err := q.r.ParseForm(); err != nil {
+	limit, parse := int64(maxForm), q.r.ParseForm
+	if q.r.URL.Path == importPath && q.signedIn() {
+		limit, parse = history.MaxFile+maxForm, func() error { return q.r.ParseMultipartForm(maxForm) }
+	}
+	q.r.Body = http.MaxBytesReader(q.w, q.r.Body, limit)
+	if err := parse(); err != nil {
 		return &kit.Error{Code: kit.CodeTooLarge, Key: "error.too_large", Err: err}
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 
 	"tocsin/internal/alert"
 	"tocsin/internal/finding"
+	"tocsin/internal/history"
 	"tocsin/internal/i18n"
 	"tocsin/internal/identity"
 	"tocsin/internal/incident"
@@ -40,7 +41,7 @@ func (s *server) search(q *req) error {
 	var out []found
 	if words != "" {
 		for _, look := range []func(*req, string) ([]found, error){
-			s.findIncidents, s.findActions, s.findFindings, s.findReports, s.findPlaces, s.findDuty, s.findServices, s.findAlerts, s.findPeople,
+			s.findIncidents, s.findActions, s.findFindings, s.findReports, s.findPast, s.findPlaces, s.findDuty, s.findServices, s.findAlerts, s.findPeople,
 		} {
 			l, err := look(q, words)
 			if err != nil && kit.CodeOf(err) != kit.CodeForbidden {
@@ -115,6 +116,14 @@ func (s *server) findReports(q *req, words string) (out []found, err error) {
 	list, err := s.Report.List(q.ctx, report.Filter{Q: words}, kit.Page{Limit: 5})
 	for _, x := range list.Items {
 		out = append(out, found{"/reports/" + x.Ref, x.Ref + " · " + firstLine(x.Text), "web.reports.one"})
+	}
+	return out, err
+}
+
+func (s *server) findPast(q *req, words string) (out []found, err error) {
+	list, err := s.History.List(q.ctx, history.Filter{Q: words}, kit.Page{Limit: 5})
+	for _, x := range list.Items {
+		out = append(out, found{"/past-incidents/" + x.Ref, x.Ref + " · " + x.Title, "web.past.one"})
 	}
 	return out, err
 }

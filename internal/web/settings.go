@@ -64,6 +64,7 @@ func (q *req) settingsTabs() []tabLink {
 	add(may("source.edit"), "integrations")
 	add(may("alert.see"), "routes")
 	add(may("token.own"), "api-keys")
+	add(may("history.import"), "import")
 	add(may("journal.see"), "journal")
 	add(true, "about")
 	return out

@@ -4,6 +4,7 @@ package web
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net/http"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"tocsin/internal/continuity"
 	"tocsin/internal/dossier"
 	"tocsin/internal/finding"
+	"tocsin/internal/history"
 	"tocsin/internal/identity"
 	"tocsin/internal/incident"
 	"tocsin/internal/kit"
@@ -40,6 +42,10 @@ type Deps struct {
 	Report *report.Service
 	Triage func(ctx context.Context, ref string, t report.Triage, title string) (report.Report, error)
 	Known  func(ctx context.Context) ([]report.Known, error)
+	// History is the incidents from before; ExportIncidents writes all in a format, veris
+	// or csv.
+	History         *history.Service
+	ExportIncidents func(ctx context.Context, format string, w io.Writer) error
 	// Dossier makes the record of an incident as a file; nil offers none.
 	Dossier *dossier.Builder
 	Clock   kit.Clock
@@ -113,6 +119,7 @@ func newServer(d Deps) *server {
 	s.nowRoutes()
 	s.alertRoutes()
 	s.reportRoutes()
+	s.pastRoutes()
 	s.oncallRoutes()
 	s.settingsRoutes()
 	s.helpRoutes()

@@ -15,6 +15,7 @@ import (
 	"tocsin/internal/alert/quiet"
 	"tocsin/internal/app"
 	"tocsin/internal/finding"
+	"tocsin/internal/history"
 	"tocsin/internal/incident"
 	"tocsin/internal/kit"
 	"tocsin/internal/notify"
@@ -66,6 +67,8 @@ type house struct {
 	app   *app.App
 	pages *fake.Webhook
 	stop  func()
+	// staged is the id of a file that waits to be imported.
+	staged string
 	// follow is the word by which the first report is followed.
 	follow string
 }
@@ -135,6 +138,11 @@ func furnished(t *testing.T) *house {
 	_, err = h.app.Incident.Declare(h.as("ana", kit.AccessManager), incident.Declaration{Title: title, Impact: incident.ImpactOutage, DataOrSecurity: true, Severity: incident.Sev1, Services: []string{"payments"}})
 	h.ok(err)
 	h.alert()
+	_, err = h.app.History.Run(ctx, "old.csv", []byte("id,title,date,severity,action,asset,cause\n7,Mail to the wrong customer,14/03/2021,sev3,error: Misdelivery,M - Documents,Two customers of one name\n8,Phishing of the accountant,2022-11,sev2,social: Phishing,P - Finance,\n"), history.Options{Source: "old-tracker"})
+	h.ok(err)
+	i, err := h.app.History.Stage(ctx, "register.csv", []byte("N°;Objet;Date;Gravité;Équipe\n1;Panne du paiement;04/05/2021;critique;Bleue\n2;Serveur saturé;06/07/2021;faible;Rouge\n"), "register")
+	h.ok(err)
+	h.staged = i.ID
 	_, err = h.app.Finding.Receive(ctx, finding.Source{ID: "scans", Service: "payments"}, finding.Report{
 		Format: "sarif", Tool: finding.Tool{Name: "scanner"}, Verdict: finding.Findings, Target: "github.com/example/shop", Scopes: []finding.Scope{{Target: "github.com/example/shop"}},
 		StartedAt: time.Now(), FinishedAt: time.Now(),

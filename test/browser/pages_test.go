@@ -20,7 +20,7 @@ import (
 
 // notPages are answers of the mux that are no page: files, streams, ways to another page.
 var notPages = []string{
-	"GET /static/{name}", "GET /.well-known/security.txt", "GET /alerts/maintenance", "GET /live", "GET /settings", "GET /actions/mine", "GET /on-call/schedule/{id}/calendar.ics", "GET /incidents/{ref}/report/{format}",
+	"GET /static/{name}", "GET /.well-known/security.txt", "GET /alerts/maintenance", "GET /live", "GET /settings", "GET /actions/mine", "GET /on-call/schedule/{id}/calendar.ics", "GET /incidents/{ref}/report/{format}", "GET /export/incidents/{format}",
 }
 
 // page is one page with the parameters of the sample.
@@ -39,6 +39,8 @@ func (h *house) known() map[string][]string {
 		"GET /incidents/{ref}/lines/{seq}":      {"/incidents/INC-5/lines/" + h.firstLink("/incidents/INC-5", `/incidents/INC-5/lines/(\d+)`)},
 		"GET /alerts/{id}":                      {"/alerts/" + alerts},
 		"GET /findings/{ref}":                   {"/findings/FND-1"},
+		"GET /past-incidents/{ref}":             {"/past-incidents/PAST-1"},
+		"GET /settings/import/{id}":             {"/settings/import/" + h.staged},
 		"GET /reports/{ref}":                    {"/reports/REP-1", "/reports/REP-2"},
 		"GET /report/{word}":                    {"/report/" + h.follow + "?sent=1", "/report/unknown"},
 		"GET /report":                           {"/report", "/report?kind=vulnerability"},

@@ -22,8 +22,10 @@ import (
 const (
 	// wait is how long one call may take.
 	wait = 20 * time.Second
+	// patience is how long a call may take that moves a whole file.
+	patience = 10 * time.Minute
 	// maxAnswer is how much of an answer is read.
-	maxAnswer = 16 << 20
+	maxAnswer = 256 << 20
 	prefix    = "/api/v1"
 )
 
@@ -55,6 +57,14 @@ func New(base, token string) (*Client, error) {
 		// A token goes where it was meant to go and nowhere else.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
+}
+
+// Patient gives a client that waits longer, for calls that move a whole file.
+func (c *Client) Patient() *Client {
+	p, h := *c, *c.http
+	h.Timeout = patience
+	p.http = &h
+	return &p
 }
 
 // IsUnreachable tells whether an error says that no server answered: what was
