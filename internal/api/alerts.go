@@ -105,10 +105,35 @@ func (s *server) oneAlert(ctx context.Context, id string, err error) (alertView,
 	return v[0], nil
 }
 
+type twinView struct {
+	alertView
+	Why string `json:"why" enum:"name,place,words" doc:"Same alertname; one service and the same machine; one service and alike titles"`
+}
+
 func (s *server) alertCalls() {
 	if s.Alert == nil {
 		return
 	}
+	get(s, "/alerts/{id}/twins", "alerts", "Live alerts of other sources that seem to tell the same story", func(ctx context.Context, in *IDIn) (list[twinView], error) {
+		a, err := s.Alert.Get(ctx, in.ID)
+		if err != nil {
+			return list[twinView]{}, err
+		}
+		twins, err := s.Alert.Twins(ctx, a)
+		if err != nil {
+			return list[twinView]{}, err
+		}
+		plain := make([]alert.Alert, len(twins))
+		for n, w := range twins {
+			plain[n] = w.Alert
+		}
+		views, err := s.alerts(ctx, plain)
+		out := list[twinView]{Items: []twinView{}, Total: len(views)}
+		for n, v := range views {
+			out.Items = append(out.Items, twinView{v, twins[n].Why})
+		}
+		return out, err
+	})
 	get(s, "/alerts", "alerts", "Alerts, the newest first", func(ctx context.Context, in *struct {
 		Paged
 		State      string `query:"state" enum:"open,acknowledged,resolved,suppressed"`

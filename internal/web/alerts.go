@@ -69,6 +69,8 @@ type alertOne struct {
 	// holds it back, symptoms how many it holds back itself.
 	ref, by, cause string
 	symptoms       int
+	// twins are alerts of other sources that seem to tell the same.
+	twins []alert.Twin
 }
 
 func (s *server) alertShown(q *req) (string, templ.Component, error) {
@@ -97,7 +99,11 @@ func (s *server) alertShown(q *req) (string, templ.Component, error) {
 		}
 	}
 	symptoms, err := s.Alert.Symptoms(q.ctx, a.ID)
+	if err != nil {
+		return "", nil, err
+	}
 	v.symptoms = symptoms[a.ID]
+	v.twins, err = s.Alert.Twins(q.ctx, a)
 	return a.Title, alertView(v), err
 }
 

@@ -166,6 +166,44 @@ func (s incidents) Get(ctx context.Context, ref string) (Incident, error) {
 	return out, s.around(ctx, i, names, &out)
 }
 
+// same gives the open incidents whose alerts another source seems to tell of too. The
+// later one is proposed for merging into the earlier.
+func (s incidents) same(ctx context.Context, i *incident.Incident, alerts []alert.Alert) ([]SameIncident, error) {
+	twins, err := s.Alert.Twins(ctx, alerts...)
+	if err != nil {
+		return nil, err
+	}
+	var out []SameIncident
+	seen := map[string]bool{"": true, i.ID: true}
+	for _, w := range twins {
+		if seen[w.Incident] {
+			continue
+		}
+		seen[w.Incident] = true
+		o, err := s.Incident.Get(ctx, w.Incident)
+		if kit.CodeOf(err) == kit.CodeNotFound {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if !o.Active() || o.Exercise != i.Exercise {
+			continue
+		}
+		v := SameIncident{Ref: o.Ref(), Title: o.Title, Alert: w.ID, Source: w.Source, Why: w.Why, From: i.Ref(), Into: o.Ref()}
+		if o.Number > i.Number {
+			v.From, v.Into = v.Into, v.From
+		}
+		if out = append(out, v); len(out) == maxSame {
+			break
+		}
+	}
+	return out, nil
+}
+
+// maxSame is how many incidents are proposed for merging.
+const maxSame = 3
+
 // around adds what other modules know of the incident.
 func (s incidents) around(ctx context.Context, i *incident.Incident, names map[string]string, out *Incident) error {
 	offers, err := s.Incident.Handovers(ctx, i.ID)
@@ -203,6 +241,11 @@ func (s incidents) around(ctx context.Context, i *incident.Incident, names map[s
 	}
 	for n := range out.Alerts {
 		out.Alerts[n].Symptoms = symptoms[out.Alerts[n].ID]
+	}
+	if i.Active() {
+		if out.Same, err = s.same(ctx, i, alerts); err != nil {
+			return err
+		}
 	}
 	// A cause stands before what came of it, as its service does.
 	place := func(a AlertRow) int {

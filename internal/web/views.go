@@ -91,6 +91,10 @@ type ChangeRow struct {
 	At                    time.Time
 }
 
+// SameIncident is another open incident that seems to be the same: From would be merged
+// into Into. Alert of Source is what tells so, Why one of the words of the alert module.
+type SameIncident struct{ Ref, Title, Alert, Source, Why, From, Into string }
+
 // Incident is the whole of one incident as its page shows it.
 type Incident struct {
 	IncidentRow
@@ -103,10 +107,12 @@ type Incident struct {
 	Moves        map[string]move
 	DeclaredByMe bool
 	// Held are the roles the reader holds in it.
-	Held       []kit.Role
-	Roles      []Held
-	Tasks      []Task
-	Alerts     []AlertRow
+	Held   []kit.Role
+	Roles  []Held
+	Tasks  []Task
+	Alerts []AlertRow
+	// Same are other open incidents that seem to be the same.
+	Same       []SameIncident
 	Changes    []ChangeRow
 	Deliveries []notify.Delivery
 	Answers    Assessment

@@ -266,15 +266,16 @@ func (c *hidden) count(paths []string, with func(*http.Request)) (n int) {
 	return n
 }
 
-func (c *hidden) session(who string) *http.Cookie {
-	c.t.Helper()
-	link, err := c.app.Identity.LoginLink(app.AsSystem(context.Background()), who)
+// session signs a person in and gives the cookie of it.
+func (h *house) session(who string) *http.Cookie {
+	h.t.Helper()
+	link, err := h.app.Identity.LoginLink(app.AsSystem(context.Background()), who)
 	if err != nil {
-		c.t.Fatal(err)
+		h.t.Fatal(err)
 	}
-	token, err := c.app.Identity.UseLoginLink(context.Background(), link)
+	token, err := h.app.Identity.UseLoginLink(context.Background(), link)
 	if err != nil {
-		c.t.Fatal(err)
+		h.t.Fatal(err)
 	}
 	return &http.Cookie{Name: "tocsin_session", Value: token}
 }
