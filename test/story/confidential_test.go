@@ -279,3 +279,19 @@ func (h *house) session(who string) *http.Cookie {
 	}
 	return &http.Cookie{Name: "tocsin_session", Value: token}
 }
+
+// read gives a page as a person reads it in a language.
+func (h *house) read(who *http.Cookie, path, language string) string {
+	h.t.Helper()
+	req, err := http.NewRequest(http.MethodGet, h.base+path, nil)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	req.AddCookie(who)
+	req.AddCookie(&http.Cookie{Name: "tocsin_lang", Value: language})
+	res, body := roundTrip(h.t, req)
+	if res.StatusCode != http.StatusOK {
+		h.t.Fatalf("%s: %d", path, res.StatusCode)
+	}
+	return body
+}

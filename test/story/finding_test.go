@@ -58,6 +58,20 @@ func TestScanToIncident(t *testing.T) {
 		if p := h.page("ana"); len(p.Data.Alerts) != 1 || !strings.Contains(p.Data.Alerts[0].Title, "key of the cloud") {
 			t.Errorf("the page tells of %+v", p.Data.Alerts)
 		}
+		ana := h.session("ana")
+		for language, words := range map[string][]string{"en": {"A key of the cloud stands in the source", "Assessment", "Acknowledge"}, "fr": {"A key of the cloud stands in the source", "Évaluation", "Prendre en charge"}} {
+			page := h.read(ana, "/incidents/INC-1", language)
+			for _, w := range words {
+				if !strings.Contains(page, w) {
+					t.Errorf("%s: the page of the incident does not say %q", language, w)
+				}
+			}
+		}
+		for language, words := range map[string]string{"en": "Critical", "fr": "Critique"} {
+			if page := h.read(ana, "/findings", language); !strings.Contains(page, words) {
+				t.Errorf("%s: the list of findings does not say %q", language, words)
+			}
+		}
 		scan("0 0 0 0", critical, mild)
 		if h.call(http.MethodGet, "/api/v1/findings?severity=critical&state=open", nil, &list); list.Total != 1 {
 			t.Fatalf("findings: %+v", list)

@@ -44,38 +44,32 @@ func TestTwoSourcesTellOneStory(t *testing.T) {
 			t.Errorf("twins: %+v", list)
 		}
 		ana := h.session("ana")
-		browse := func(method, path, language string, form url.Values) (int, string) {
-			t.Helper()
-			req, err := http.NewRequest(method, h.base+path, strings.NewReader(form.Encode()))
-			if err != nil {
-				t.Fatal(err)
-			}
-			req.AddCookie(ana)
-			req.AddCookie(&http.Cookie{Name: "tocsin_lang", Value: language})
-			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-			res, body := roundTrip(t, req)
-			return res.StatusCode, body
-		}
 		for _, at := range []string{"/incidents/INC-1", "/incidents/INC-2"} {
-			if _, body := browse(http.MethodGet, at, "en", nil); !strings.Contains(body, "Merge INC-2 into INC-1") || !strings.Contains(body, "same service and machine") {
+			if body := h.read(ana, at, "en"); !strings.Contains(body, "Merge INC-2 into INC-1") || !strings.Contains(body, "same service and machine") {
 				t.Errorf("%s proposes nothing", at)
 			}
-			if _, body := browse(http.MethodGet, at, "fr", nil); !strings.Contains(body, "Fusionner INC-2 dans INC-1") {
+			if body := h.read(ana, at, "fr"); !strings.Contains(body, "Fusionner INC-2 dans INC-1") {
 				t.Errorf("%s ne propose rien", at)
 			}
 		}
-		_, body := browse(http.MethodGet, "/incidents/INC-1", "en", nil)
+		body := h.read(ana, "/incidents/INC-1", "en")
 		m := regexp.MustCompile(`action="(/incidents/INC-2/do/merge)".*?name="into" value="(INC-1)"`).FindStringSubmatch(body)
 		if m == nil {
 			t.Fatal("no form to merge")
 		}
-		if status, _ := browse(http.MethodPost, m[1], "en", url.Values{"into": {m[2]}}); status != http.StatusSeeOther {
-			t.Fatalf("merge: %d", status)
+		req, err := http.NewRequest(http.MethodPost, h.base+m[1], strings.NewReader(url.Values{"into": {m[2]}}.Encode()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.AddCookie(ana)
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		if res, _ := roundTrip(t, req); res.StatusCode != http.StatusSeeOther {
+			t.Fatalf("merge: %d", res.StatusCode)
 		}
 		h.eventually("both alerts on one incident", func() bool {
 			return h.call(http.MethodGet, "/api/v1/alerts?incident=INC-1", nil, &list) == http.StatusOK && list.Total == 2
 		})
-		if _, body := browse(http.MethodGet, "/incidents/INC-1", "en", nil); strings.Contains(body, "/do/merge") {
+		if body := h.read(ana, "/incidents/INC-1", "en"); strings.Contains(body, "/do/merge") {
 			t.Error("the proposal stays after the merge")
 		}
 	})
