@@ -29,6 +29,10 @@
   });
   addEventListener("pageshow", () => $$("form[data-sent]").forEach((f) => delete f.dataset.sent));
 
+  // On a phone the row of tabs begins where the reader is.
+  const here = $(".tabs [aria-current]");
+  if (here) here.parentNode.scrollLeft = here.offsetLeft - here.parentNode.offsetLeft - 40;
+
   // A public form shows that its sender took some trouble, where the browser can.
   $$("form[data-proof]").forEach((f) => f.addEventListener("input", async () => {
     const bits = Number(f.dataset.proof), word = f.elements.challenge.value, enc = new TextEncoder();
