@@ -39,6 +39,9 @@ type App struct {
 	listener net.Listener
 	mail     net.Listener
 	release  func()
+	// client is the one way out for requests, out are the senders by kind of method.
+	client *http.Client
+	out    map[string]notify.Sender
 
 	Identity   *identity.Service
 	Continuity *continuity.Service
@@ -135,6 +138,8 @@ func New(ctx context.Context, cfg Config) (*App, error) {
 
 // wire makes the modules and gives each what it asks of the others.
 func (a *App) wire(tokens []byte) {
+	a.client = channel.NewClient(a.cfg.OutboundAllow)
+	a.out = a.senders()
 	a.Identity = identity.New(a.db, identity.Options{InUse: func(ctx context.Context, person string) (string, error) {
 		if duty, err := a.Oncall.InDuty(ctx, person); err != nil || duty != "" {
 			return duty, err
@@ -149,7 +154,7 @@ func (a *App) wire(tokens []byte) {
 	a.Report = report.New(a.db, a.Identity, p, tokens)
 	a.History = history.New(a.db, a.Identity)
 	a.Notify = notify.New(a.db, notify.Ports{
-		Rights: a.Identity, People: recipients{p}, Words: words{}, Parameters: p, Incidents: recipients{p}, Senders: a.senders(),
+		Rights: a.Identity, People: recipients{p}, Words: words{}, Parameters: p, Incidents: recipients{p}, Senders: a.out,
 		BaseURL: func() string { return a.cfg.BaseURL }, Key: tokens,
 	})
 	a.Oncall = oncall.New(a.ledger, oncall.Ports{Rights: a.Identity, People: dutyPeople{p}, Reach: reach{a}, Appointments: appointed{a}, Services: p, Parameters: p, Asker: asker{a}})
@@ -162,6 +167,7 @@ func (a *App) wire(tokens []byte) {
 	a.worker.Register(a.Notify.Tasks()...)
 	a.worker.Register(a.Identity.Tasks()...)
 	a.worker.Register(a.keeping()...)
+	a.worker.Register(a.auditTask())
 	a.worker.Register(incident.Tasks(func(ctx context.Context, id string) error {
 		_, _, err := a.bringToLevel(ctx, id)
 		return err

@@ -27,10 +27,9 @@ func (a *App) senders() map[string]notify.Sender {
 		a.Mailbox = channel.NewMailbox(a.cfg.Clock)
 		return map[string]notify.Sender{"email": a.Mailbox, "webhook": a.Mailbox}
 	}
-	client := channel.NewClient(a.cfg.OutboundAllow)
 	return map[string]notify.Sender{
 		"email":   channel.NewEmail(a.cfg.Clock, a.relay),
-		"webhook": channel.NewWebhook(client, a.cfg.Clock, nil),
+		"webhook": channel.NewWebhook(a.client, a.cfg.Clock, nil),
 	}
 }
 

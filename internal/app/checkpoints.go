@@ -42,7 +42,7 @@ func (a *App) keeping() []due.Task {
 
 // keep puts the rows that come back, where they are not there yet.
 func (a *App) keep(ctx context.Context) error {
-	rows, err := a.worker.Pending(ctx, dueCheckpoint, dueVerify)
+	rows, err := a.worker.Pending(ctx, dueCheckpoint, dueVerify, duePageAudit)
 	if err != nil {
 		return err
 	}
@@ -58,7 +58,12 @@ func (a *App) keep(ctx context.Context) error {
 			}
 		}
 		if !there[everyDay] {
-			return due.At(ctx, tx, dueVerify, everyDay, now.Add(24*time.Hour), struct{}{})
+			if err := due.At(ctx, tx, dueVerify, everyDay, now.Add(24*time.Hour), struct{}{}); err != nil {
+				return err
+			}
+		}
+		if !there[everyMinute] {
+			return due.At(ctx, tx, duePageAudit, everyMinute, now.Add(auditedEvery), struct{}{})
 		}
 		return nil
 	})

@@ -5,6 +5,7 @@ package app
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -36,6 +37,8 @@ type Config struct {
 	// Checkpoints is the folder that signed checkpoints of the ledger are written to;
 	// empty means checkpoints in the data folder.
 	Checkpoints string
+	// SignOfLife is the URL that hears each minute that pages leave in time; empty is none.
+	SignOfLife string
 	// NoMigrate refuses an old schema.
 	NoMigrate bool
 	// Demo keeps messages in the local viewer instead of sending them.
@@ -69,6 +72,12 @@ func (c *Config) fill() error {
 		u, err := url.Parse(c.BaseURL)
 		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 			return fmt.Errorf("base URL %q: want http://… or https://…", c.BaseURL)
+		}
+	}
+	if c.SignOfLife != "" {
+		u, err := url.Parse(c.SignOfLife)
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			return errors.New("sign of life: want http://… or https://…")
 		}
 	}
 	return nil

@@ -38,7 +38,7 @@ func (a *App) Doctor(ctx context.Context) ([]kit.Finding, error) {
 	ctx = kit.WithActor(ctx, kit.System(kit.ActorFrom(ctx).Via))
 	var out []kit.Finding
 	for _, check := range []func(context.Context) ([]kit.Finding, error){
-		a.checkDatabase, a.checkWorker, a.checkClock, a.checkDisk, a.checkBackup, a.checkMail, a.checkDuty, a.checkMethods, a.checkRoles, a.checkLastResort,
+		a.checkDatabase, a.checkWorker, a.checkLate, a.checkClock, a.checkDisk, a.checkBackup, a.checkMail, a.checkDuty, a.checkMethods, a.checkRoles, a.checkLastResort,
 	} {
 		l, err := check(ctx)
 		if err != nil {
@@ -76,6 +76,25 @@ func (a *App) checkWorker(context.Context) ([]kit.Finding, error) {
 		return noted("worker", kit.FindingFail, "worker.stuck"), nil
 	}
 	return noted("worker", kit.FindingOK, "worker.ok"), nil
+}
+
+// checkLate looks for what pages and is late now.
+func (a *App) checkLate(ctx context.Context) ([]kit.Finding, error) {
+	late, err := a.LatePages(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(late) == 0 {
+		return noted("late", kit.FindingOK, "late.ok"), nil
+	}
+	n, since := 0, late[0].Since
+	for _, l := range late {
+		n += l.Count
+		if l.Since.Before(since) {
+			since = l.Since
+		}
+	}
+	return noted("late", kit.FindingFail, "late.pages", "count", n, "since", since.UTC().Format(time.RFC3339)), nil
 }
 
 // checkClock measures against PostgreSQL alone: SQLite has no clock of its own.

@@ -381,6 +381,22 @@ func (l *Ledger) Offsets() map[string]int64 {
 	return out
 }
 
+// Unhandled gives the first fact that a consumer has still to handle; ok is false where
+// there is none.
+func (l *Ledger) Unhandled(ctx context.Context, c Consumer) (f Fact, ok bool, err error) {
+	var offset int64
+	err = l.d.Read(ctx).NewSelect().TableExpr("consumer").ColumnExpr("offset_seq").Where("name = ?", c.Name).Scan(ctx, &offset)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return f, false, db.MapError(err)
+	}
+	// The stored offset lags behind facts that do not concern the consumer.
+	facts, err := l.Facts(ctx, Filter{After: max(offset, l.Offsets()[c.Name]), Types: c.Types, Limit: 1})
+	if err != nil || len(facts) == 0 {
+		return f, false, err
+	}
+	return facts[0], true, nil
+}
+
 // Failures counts by consumer the reactions that were passed over since it runs here.
 func (l *Ledger) Failures() map[string]int64 {
 	out := map[string]int64{}

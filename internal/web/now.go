@@ -200,6 +200,17 @@ func (s *server) drift(q *req, b *board) error {
 			b.drift = append(b.drift, warning{key: "reaction", name: f.Consumer, href: "/settings/journal", at: f.At})
 		}
 	}
+	if identity.Allow(q.actor, "page.someone") == nil {
+		late, err := s.Ledger.Facts(q.ctx, ledger.Filter{Types: []string{"page_audit.failed"}, Newest: true, Limit: 1})
+		if err != nil {
+			return err
+		}
+		for _, f := range late {
+			if q.now.Sub(f.RecordedAt) < lateShown {
+				b.drift = append(b.drift, warning{key: "late", href: "/settings/about?check=1", at: f.RecordedAt})
+			}
+		}
+	}
 	if identity.Allow(q.actor, "report.triage") == nil {
 		waiting, late, err := s.Report.Waiting(q.ctx)
 		if err != nil {
@@ -240,6 +251,9 @@ func (s *server) drift(q *req, b *board) error {
 	}
 	return nil
 }
+
+// lateShown is how long Now shows that pages were late.
+const lateShown = 24 * time.Hour
 
 // failuresShown is how long Now shows that a reaction failed.
 const failuresShown = 7 * 24 * time.Hour
