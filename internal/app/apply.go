@@ -34,6 +34,9 @@ func (a *App) Apply(ctx context.Context, data []byte, o kit.ApplyOptions) ([]kit
 	if err != nil {
 		return nil, err
 	}
+	if err := checkGateways(f.Channels); err != nil {
+		return nil, err
+	}
 	zone, err := ports{a}.Zone(ctx)
 	if err != nil {
 		return nil, err

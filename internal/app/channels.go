@@ -30,6 +30,8 @@ func (a *App) senders() map[string]notify.Sender {
 	return map[string]notify.Sender{
 		"email":   channel.NewEmail(a.cfg.Clock, a.relay),
 		"webhook": channel.NewWebhook(a.client, a.cfg.Clock, nil),
+		"sms":     channel.NewSMS(a.client, a.cfg.Clock, a.smsGateway, a.BaseURL),
+		"voice":   channel.NewVoice(a.client, a.cfg.Clock, a.voiceGateway, a.BaseURL),
 	}
 }
 
@@ -66,22 +68,74 @@ func (a *App) mailServer() *ingest.MailServer {
 	return ingest.NewMailServer(a.Alert, a.Report, domain, own, ingest.Options{Words: a.words, Clock: a.cfg.Clock, Log: a.cfg.Log})
 }
 
-// relay is the mail relay of the organisation file.
-func (a *App) relay(ctx context.Context) (channel.Relay, error) {
+// channels are the ways out that the organisation file sets.
+func (a *App) channels(ctx context.Context) (c orgfile.Channels, err error) {
 	kept, err := a.Identity.Kept(ctx)
 	if err != nil {
-		return channel.Relay{}, err
+		return c, err
 	}
 	raw, ok := kept["channels"]
 	if !ok {
-		return channel.Relay{}, nil
+		return c, nil
 	}
-	var c orgfile.Channels
 	if err := json.Unmarshal(raw, &c); err != nil {
-		return channel.Relay{}, kit.Internal(err)
+		return c, kit.Internal(err)
 	}
-	if c.SMTP == nil {
-		return channel.Relay{}, nil
+	return c, nil
+}
+
+func (a *App) smsGateway(ctx context.Context) (channel.Gateway, error) {
+	c, err := a.channels(ctx)
+	if err != nil || c.SMS == nil {
+		return channel.Gateway{}, err
+	}
+	return gatewayOf(c.SMS)
+}
+
+func (a *App) voiceGateway(ctx context.Context) (channel.Gateway, error) {
+	c, err := a.channels(ctx)
+	if err != nil || c.Voice == nil {
+		return channel.Gateway{}, err
+	}
+	return gatewayOf(c.Voice)
+}
+
+func gatewayOf(g *orgfile.Gateway) (channel.Gateway, error) {
+	out := channel.Gateway{Kind: g.Kind, Account: g.Account, From: g.From, APIURL: g.APIURL, URL: g.URL}
+	if g.TokenFile != "" {
+		token, err := os.ReadFile(g.TokenFile)
+		if err != nil {
+			return out, kit.Internal(fmt.Errorf("token of the gateway: %w", err))
+		}
+		out.Token = strings.TrimSpace(string(token))
+	}
+	return out, nil
+}
+
+// checkGateways says what is missing in the gateways of an organisation file.
+func checkGateways(c *orgfile.Channels) error {
+	if c == nil {
+		return nil
+	}
+	var f kit.Fields
+	for path, g := range map[string]*orgfile.Gateway{"channels.sms": c.SMS, "channels.voice": c.Voice} {
+		if g == nil {
+			continue
+		}
+		// The file with the token may not be readable where the file is applied.
+		err := channel.Gateway{Kind: g.Kind, Account: g.Account, From: g.From, APIURL: g.APIURL, URL: g.URL, Token: g.TokenFile}.Check(path, path == "channels.voice")
+		if err != nil {
+			f = append(f, kit.AsError(err).Fields...)
+		}
+	}
+	return f.Err()
+}
+
+// relay is the mail relay of the organisation file.
+func (a *App) relay(ctx context.Context) (channel.Relay, error) {
+	c, err := a.channels(ctx)
+	if err != nil || c.SMTP == nil {
+		return channel.Relay{}, err
 	}
 	r := channel.Relay{Host: c.SMTP.Host, Port: c.SMTP.Port, TLS: c.SMTP.TLS, User: c.SMTP.User, From: c.SMTP.From}
 	if c.SMTP.PasswordFile != "" {

@@ -85,11 +85,11 @@ func (w *Webhook) Send(ctx context.Context, m notify.Message) (notify.Result, er
 		return notify.Result{}, unreachable(u.Hostname(), err)
 	}
 	drain(resp.Body)
-	return notify.Result{}, w.judge(u.Hostname(), resp)
+	return notify.Result{}, judge(u.Hostname(), resp, w.clock.Now())
 }
 
-// judge gives the error of an answer, nil for 2xx.
-func (w *Webhook) judge(host string, resp *http.Response) error {
+// judge gives the error of an answer at an instant, nil for 2xx.
+func judge(host string, resp *http.Response, now time.Time) error {
 	code := resp.StatusCode
 	status := bounded(strings.TrimSpace(strconv.Itoa(code) + " " + http.StatusText(code)))
 	switch {
@@ -104,7 +104,7 @@ func (w *Webhook) judge(host string, resp *http.Response) error {
 	case code >= 500, code == http.StatusTooManyRequests, code == http.StatusRequestTimeout,
 		code == http.StatusTooEarly, code == http.StatusMisdirectedRequest:
 		e := temporary("channel.error.status", nil, "host", host, "status", status)
-		e.RetryAfter = retryAfter(resp.Header.Get("Retry-After"), w.clock.Now())
+		e.RetryAfter = retryAfter(resp.Header.Get("Retry-After"), now)
 		return e
 	default:
 		return permanent("channel.error.status", nil, "host", host, "status", status)

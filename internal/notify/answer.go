@@ -3,6 +3,7 @@ package notify
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/uptrace/bun"
 
@@ -85,6 +86,72 @@ func (s *Service) AnswerByToken(ctx context.Context, token string, accept bool, 
 			return s.verified(ctx, tx, h.person.ID, h.id)
 		}
 		return s.answer(ctx, tx, h.id, h.person.ID, accept, method(via))
+	})
+}
+
+// AnswerDelivery is AnswerByToken for whoever answers a message by its own way: the key
+// pressed in a call. The edge has made sure that the provider says so.
+func (s *Service) AnswerDelivery(ctx context.Context, delivery string, accept bool, via kit.Via) error {
+	return s.d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+		d, err := s.delivery(ctx, delivery)
+		if err != nil {
+			return err
+		}
+		return s.answerDelivery(ctx, tx, &d, accept, via)
+	})
+}
+
+func (s *Service) answerDelivery(ctx context.Context, tx *db.Tx, d *row, accept bool, via kit.Via) error {
+	if d.Person == "" {
+		return kit.NotFound("page", d.ID)
+	}
+	if err := s.confirm(ctx, tx, d); err != nil {
+		return err
+	}
+	ctx = kit.WithActor(ctx, kit.Actor{Kind: kit.ActorPerson, ID: d.Person, Name: d.Name, Via: via, Language: d.Language})
+	switch d.Message {
+	case "page":
+		return s.answer(ctx, tx, d.Bundle, d.Person, accept, method(via))
+	case "test":
+		return s.verified(ctx, tx, d.Person, d.Method)
+	}
+	n, err := s.notice(ctx, d.MessageID)
+	switch {
+	case err != nil:
+		return err
+	case n.question:
+		return s.answerQuestion(ctx, tx, d.MessageID, d.Person, accept)
+	}
+	return s.seen(ctx, tx, d.MessageID, d.Person)
+}
+
+// Replied is what a reply from an address came to.
+type Replied struct {
+	// Language of the person who replied; empty when nobody was written to there.
+	Language string
+	// Ref and Page say what was answered; Page is false for a notice or a test.
+	Ref  string
+	Page bool
+}
+
+// AnswerReply answers for the person at an address what they were last sent there: an
+// open page before all else. Nothing is answered where nothing was sent within P.stale.
+func (s *Service) AnswerReply(ctx context.Context, kind, address string, accept bool, via kit.Via) (Replied, error) {
+	var out Replied
+	return out, s.d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+		out = Replied{}
+		since := tx.Now().Add(-s.param(ctx, "P.stale", 24*time.Hour))
+		ds, err := s.deliveries(ctx, `kind = ? AND addr = ? AND person <> '' AND state IN ('sent', 'confirmed', 'in_doubt') AND sent_at >= ?
+			ORDER BY CASE WHEN message = 'page' AND EXISTS (SELECT 1 FROM page p WHERE p.bundle = delivery.bundle AND p.state = 'open') THEN 0 ELSE 1 END, sent_at DESC, id DESC LIMIT 1`,
+			kind, address, kit.Micros(since))
+		if err != nil {
+			return err
+		}
+		if len(ds) == 0 {
+			return kit.NotFound("page", "")
+		}
+		out = Replied{Language: ds[0].Language, Ref: ds[0].Ref, Page: ds[0].Message == "page"}
+		return s.answerDelivery(ctx, tx, &ds[0], accept, via)
 	})
 }
 

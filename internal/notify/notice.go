@@ -307,6 +307,14 @@ func (s *Service) renderNotice(ctx context.Context, d *row) (*letter, webhook, e
 		m.Link = s.link("notice", d.MessageID+"|"+d.Person)
 		m.Second = s.t(lang, "message."+kind+".link", "url", m.Link)
 	}
+	if d.Person != "" {
+		m.Brief = Brief{What: m.Subject, Reply: s.t(lang, "message.confirm.reply"), Spoken: m.Subject + ". " + body, Keys: s.t(lang, "message.confirm.keys")}
+		if n.question {
+			m.Brief.Reply, m.Brief.Keys = s.t(lang, "message.question.reply"), s.t(lang, "message.question.keys")
+		}
+	} else {
+		m.Brief.Spoken = m.Subject + ". " + body
+	}
 	if n.ref != "" && d.Person != "" {
 		m.Footer = s.t(lang, "message.notice.open", "url", s.base()+"/incidents/"+n.ref)
 	}

@@ -68,6 +68,9 @@ type Message struct {
 	Subject string
 	Text    string
 	HTML    string
+	// Language is that of the recipient, Brief the message for a small screen and a call.
+	Language string
+	Brief    Brief
 	// Body is the JSON of a webhook.
 	Body []byte
 	// MessageID and References are the e-mail headers of these names.

@@ -66,6 +66,8 @@ type letter struct {
 	Listed         []string
 	Button, Link   string
 	Footer, Second string
+	// Brief is its Link aside.
+	Brief Brief
 }
 
 var letterHTML = template.Must(template.New("mail").Parse(`<!doctype html>
@@ -169,7 +171,11 @@ func (s *Service) render(ctx context.Context, d *row) (Message, error) {
 	if err != nil {
 		return Message{}, err
 	}
-	m.Subject, m.Text = body.Subject, body.text()
+	m.Subject, m.Text, m.Language, m.Brief = body.Subject, body.text(), d.Language, body.Brief
+	if m.Brief.What == "" {
+		m.Brief.What = body.Subject
+	}
+	m.Brief.Link = body.Link
 	if m.HTML, err = body.html(); err != nil {
 		return Message{}, kit.Internal(err)
 	}
@@ -316,6 +322,15 @@ func (s *Service) pageMail(ctx context.Context, d *row, p Page, incidents []Page
 	if p.NextPerson.ID != "" && p.NextAt.After(now) {
 		m.Lines = append(m.Lines, s.t(lang, "message.page.next", "name", s.name(ctx, p.NextPerson.ID), "at", at(p.NextAt)))
 	}
+	m.Brief = Brief{Head: sev + " " + p.Ref, What: what, Reply: s.t(lang, "message.page.reply"), Keys: s.t(lang, "message.page.keys")}
+	if p.Since.IsZero() {
+		m.Brief.Spoken = s.t(lang, "message.page.spoken", "severity", s.t(lang, "message.spoken."+spoken(p.Severity)), "what", m.Lines[0])
+	} else {
+		m.Brief.Spoken = s.t(lang, "message.page.spoken_since", "severity", s.t(lang, "message.spoken."+spoken(p.Severity)), "what", m.Lines[0], "since", at(p.Since))
+	}
+	if p.Exercise {
+		m.Brief.Head = s.t(lang, "message.exercise", "text", m.Brief.Head)
+	}
 	if len(incidents) > 1 {
 		for _, x := range incidents {
 			title := x.Title
@@ -337,6 +352,14 @@ func (s *Service) pageMail(ctx context.Context, d *row, p Page, incidents []Page
 	return m, nil
 }
 
+// spoken is the word of a severity in the texts of calls.
+func spoken(severity string) string {
+	if severity == "" || severity == "none" {
+		return "none"
+	}
+	return severity
+}
+
 func (s *Service) renderTest(d *row) (*letter, webhook) {
 	lang := d.Language
 	m := &letter{
@@ -344,5 +367,6 @@ func (s *Service) renderTest(d *row) (*letter, webhook) {
 		Link: s.link("test", d.ID), Button: s.t(lang, "message.test.button"),
 	}
 	m.Second = s.t(lang, "message.page.link", "url", m.Link)
+	m.Brief = Brief{What: m.Subject, Reply: s.t(lang, "message.confirm.reply"), Spoken: m.Lines[0], Keys: s.t(lang, "message.confirm.keys")}
 	return m, webhook{Type: "test", Data: map[string]any{"person": d.Person, "method": d.Method, "ack_url": m.Link, "idempotency_key": d.ID}}
 }

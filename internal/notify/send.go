@@ -507,6 +507,29 @@ func (s *Service) Confirmed(ctx context.Context, delivery string) error {
 	})
 }
 
+// DeliveryByID gives a delivery, with the language of its recipient, to the edge that hears
+// of it from a provider.
+func (s *Service) DeliveryByID(ctx context.Context, delivery string) (Delivery, string, error) {
+	d, err := s.delivery(ctx, delivery)
+	if err != nil {
+		return Delivery{}, "", err
+	}
+	return Delivery{ID: d.ID, Message: d.Message, MessageID: d.MessageID, Ref: d.Ref, Kind: d.Kind, State: d.State}, d.Language, nil
+}
+
+// Undelivered notes that a provider said, later than its answer, that a message did not
+// arrive, or a call was not taken: the person's next method follows at once. What was
+// confirmed or answered meanwhile stays.
+func (s *Service) Undelivered(ctx context.Context, delivery string, why error) error {
+	return s.d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+		d, err := s.delivery(ctx, delivery)
+		if err != nil || d.State != Sent && d.State != InDoubt {
+			return err
+		}
+		return s.failed(&d, &SendError{Permanent: true, Err: why})(ctx, tx)
+	})
+}
+
 func (s *Service) confirm(ctx context.Context, tx *db.Tx, d *row) error {
 	n, err := changed(ctx, tx, `UPDATE delivery SET state = 'confirmed', confirmed_at = $1, error = '' WHERE id = $2 AND state IN ('sent', 'in_doubt')`, kit.Micros(tx.Now()), d.ID)
 	if err != nil || n == 0 {

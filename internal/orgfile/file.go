@@ -216,8 +216,8 @@ func Instant(s string, loc *time.Location, end bool) time.Time {
 type Channels struct {
 	Slack    *Slack           `json:"slack,omitempty"`
 	SMTP     *SMTP            `json:"smtp,omitempty"`
-	SMS      json.RawMessage  `json:"sms,omitempty"`
-	Voice    json.RawMessage  `json:"voice,omitempty"`
+	SMS      *Gateway         `json:"sms,omitempty"`
+	Voice    *Gateway         `json:"voice,omitempty"`
 	Push     json.RawMessage  `json:"push,omitempty"`
 	Webhooks []Webhook        `json:"webhooks,omitempty"`
 	List     []ChannelAddress `json:"list,omitempty"`
@@ -241,6 +241,17 @@ type SMTP struct {
 	TLS          string `json:"tls,omitempty"`
 	User         string `json:"user,omitempty"`
 	PasswordFile string `json:"password_file,omitempty"`
+}
+
+// Gateway brings SMS or calls to phones; Kind is twilio or template. The secret stands in
+// a file.
+type Gateway struct {
+	Kind      string `json:"kind"`
+	Account   string `json:"account,omitempty"`
+	From      string `json:"from,omitempty"`
+	TokenFile string `json:"token_file,omitempty"`
+	APIURL    string `json:"api_url,omitempty"`
+	URL       string `json:"url,omitempty"`
 }
 
 // Webhook receives facts.

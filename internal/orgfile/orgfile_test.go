@@ -71,7 +71,7 @@ func TestParse(t *testing.T) {
 	if got := f.Services[0]; got.Needs[2].Any != 1 || time.Duration(*got.Objectives.RTO) != 4*time.Hour || !strings.Contains(got.Runbook, "\n1. Look") || got.Attributes["provider"] != "no" {
 		t.Errorf("service %+v", got)
 	}
-	if f.Channels.SMTP.Port != 1025 || string(f.Channels.SMS) != `{"kind":"twilio"}` {
+	if f.Channels.SMTP.Port != 1025 || *f.Channels.SMS != (orgfile.Gateway{Kind: "twilio", Account: "AC1", From: "+33700000000", TokenFile: "/run/twilio"}) {
 		t.Errorf("channels %+v", f.Channels)
 	}
 	if string(f.Kept["vendors"]) != `[{"id":"psp-a","name":"PSP A","service":"database","notice":"24h","clause":true,"amount":12.5}]` || len(f.Kept) != 3 {

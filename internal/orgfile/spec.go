@@ -205,7 +205,7 @@ var fileSpec = object(
 			req("host", line), opt("port", integer(1, 65535)), req("from", sender), opt("tls", oneOf("starttls", "implicit", "none")),
 			opt("user", line), opt("password_file", short(4096)),
 		)),
-		opt("sms", anything), opt("voice", anything), opt("push", anything),
+		opt("sms", gateway(KindTwilio, KindTemplate)), opt("voice", gateway(KindTwilio)), opt("push", anything),
 		opt("webhooks", defines("", object(
 			req("id", slug), req("url", link), opt("facts", listOf(line)), opt("secret_file", short(4096)), opt("level", oneOf("internal", "public")),
 		))),
@@ -221,6 +221,18 @@ var fileSpec = object(
 	opt("status_page", dict(anything)), opt("regimes", dict(anything)),
 	opt("plans", listOf(anything)), opt("retention", listOf(anything)), opt("contacts", listOf(anything)),
 )
+
+// The kinds of gateway for SMS and calls.
+const (
+	KindTwilio   = "twilio"
+	KindTemplate = "template"
+)
+
+func gateway(kinds ...string) *spec {
+	return object(
+		req("kind", oneOf(kinds...)), opt("account", line), opt("from", line), opt("token_file", short(4096)), opt("api_url", link), opt("url", short(2048)),
+	)
+}
 
 func levels() *spec {
 	var fs []field
