@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/mail"
 	"net/url"
 	"os"
@@ -27,12 +28,14 @@ func (a *App) senders() map[string]notify.Sender {
 		a.Mailbox = channel.NewMailbox(a.cfg.Clock)
 		return map[string]notify.Sender{"email": a.Mailbox, "webhook": a.Mailbox}
 	}
-	return map[string]notify.Sender{
+	out := channel.Chats(a.client, a.cfg.Clock)
+	maps.Copy(out, map[string]notify.Sender{
 		"email":   channel.NewEmail(a.cfg.Clock, a.relay),
 		"webhook": channel.NewWebhook(a.client, a.cfg.Clock, nil),
 		"sms":     channel.NewSMS(a.client, a.cfg.Clock, a.smsGateway, a.BaseURL),
 		"voice":   channel.NewVoice(a.client, a.cfg.Clock, a.voiceGateway, a.BaseURL),
-	}
+	})
+	return out
 }
 
 // replay sends one of the last messages of a source through its protocol again, and gives

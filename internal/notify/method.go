@@ -42,6 +42,9 @@ func checkMethod(f *kit.Fields, path string, m Method) {
 	}
 }
 
+// carried are what the address of a kind must have as parameters.
+var carried = map[string][]string{"telegram": {"chat_id"}, "gotify": {"token"}, "pushover": {"token", "user"}, "matrix": {"access_token"}}
+
 func goodAddress(kind, to string) bool {
 	if to == "" || len(to) > maxAddress {
 		return false
@@ -50,9 +53,13 @@ func goodAddress(kind, to string) bool {
 	case "email":
 		a, err := mail.ParseAddress(to)
 		return err == nil && a.Address == to
-	case "webhook":
+	case "webhook", "telegram", "teams", "discord", "mattermost", "ntfy", "gotify", "pushover", "matrix":
 		u, err := url.Parse(to)
-		return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			return false
+		}
+		q := u.Query()
+		return !slices.ContainsFunc(carried[kind], func(name string) bool { return q.Get(name) == "" })
 	case "sms", "voice":
 		return number.MatchString(to)
 	}

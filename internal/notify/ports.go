@@ -68,6 +68,9 @@ type Message struct {
 	Subject string
 	Text    string
 	HTML    string
+	// Page tells a page from what can wait; Button is what its link is called.
+	Page   bool
+	Button string
 	// Language is that of the recipient, Brief the message for a small screen and a call.
 	Language string
 	Brief    Brief

@@ -175,7 +175,7 @@ func (s *Service) render(ctx context.Context, d *row) (Message, error) {
 	if m.Brief.What == "" {
 		m.Brief.What = body.Subject
 	}
-	m.Brief.Link = body.Link
+	m.Brief.Link, m.Button, m.Page = body.Link, body.Button, d.Message == "page"
 	if m.HTML, err = body.html(); err != nil {
 		return Message{}, kit.Internal(err)
 	}

@@ -290,7 +290,11 @@ func simSeverities(ctx context.Context) []option {
 }
 
 func methodKinds(ctx context.Context) []option {
-	return []option{{"email", t(ctx, "web.method.kind.email")}, {"webhook", t(ctx, "web.method.kind.webhook")}}
+	var out []option
+	for _, kind := range []string{"email", "sms", "voice", "ntfy", "telegram", "teams", "discord", "mattermost", "matrix", "gotify", "pushover", "webhook"} {
+		out = append(out, option{kind, t(ctx, "web.method.kind."+kind)})
+	}
+	return out
 }
 
 func methodWord(ctx context.Context, kind string) string {

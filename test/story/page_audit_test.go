@@ -81,7 +81,9 @@ func TestLatePagesAreShouted(t *testing.T) {
 		if n := h.factsOf("page_audit.failed"); n != 2 {
 			t.Errorf("told %d times after a quarter of an hour", n)
 		}
-		var checks struct{ Items []struct{ Check, State string } }
+		var checks struct {
+			Items []struct{ Check, State string }
+		}
 		h.call(http.MethodGet, "/api/v1/doctor", nil, &checks)
 		found := false
 		for _, c := range checks.Items {
