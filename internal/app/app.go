@@ -154,7 +154,7 @@ func (a *App) wire(tokens []byte) {
 	a.Report = report.New(a.db, a.Identity, p, tokens)
 	a.History = history.New(a.db, a.Identity)
 	a.Notify = notify.New(a.db, notify.Ports{
-		Rights: a.Identity, People: recipients{p}, Words: words{}, Parameters: p, Incidents: recipients{p}, Senders: a.out,
+		Rights: a.Identity, People: recipients{p}, Words: words{}, Parameters: p, Incidents: recipients{p}, Senders: a.out, MailReplies: a.mailReplies,
 		BaseURL: func() string { return a.cfg.BaseURL }, Key: tokens,
 	})
 	a.Oncall = oncall.New(a.ledger, oncall.Ports{Rights: a.Identity, People: dutyPeople{p}, Reach: reach{a}, Appointments: appointed{a}, Services: p, Parameters: p, Asker: asker{a}})

@@ -48,15 +48,28 @@ func (a *App) replay(ctx context.Context, source, payload string) (alert.Payload
 	return ingest.NewReplay(a.Alert, a.Change, a.Finding, ingest.Options{Words: a.words, Clock: a.cfg.Clock, Log: a.cfg.Log})(ctx, src, p)
 }
 
+// mailDomain is the part after the @ of the addresses at which mail is taken.
+func (a *App) mailDomain() string {
+	if u, err := url.Parse(a.cfg.BaseURL); err == nil && u.Hostname() != "" {
+		return u.Hostname()
+	}
+	return "localhost"
+}
+
+// mailReplies is the address at which answers by mail are read; empty when none are.
+func (a *App) mailReplies() string {
+	if a.cfg.SMTPListen == "" || a.cfg.Demo {
+		return ""
+	}
+	return ingest.ReplyBox + "@" + a.mailDomain()
+}
+
 // mailServer takes mail where an address for it was given; else nil.
 func (a *App) mailServer() *ingest.MailServer {
 	if a.mail == nil {
 		return nil
 	}
-	domain := "localhost"
-	if u, err := url.Parse(a.cfg.BaseURL); err == nil && u.Hostname() != "" {
-		domain = u.Hostname()
-	}
+	domain := a.mailDomain()
 	own := func(ctx context.Context) string {
 		r, err := a.relay(AsSystem(ctx))
 		if err != nil {
@@ -68,7 +81,7 @@ func (a *App) mailServer() *ingest.MailServer {
 		}
 		return from.Address
 	}
-	return ingest.NewMailServer(a.Alert, a.Report, domain, own, ingest.Options{Words: a.words, Clock: a.cfg.Clock, Log: a.cfg.Log})
+	return ingest.NewMailServer(a.Alert, a.Report, domain, own, ingest.Options{Words: a.words, Clock: a.cfg.Clock, Log: a.cfg.Log, Answers: a.Notify})
 }
 
 // channels are the ways out that the organisation file sets.

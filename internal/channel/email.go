@@ -176,6 +176,11 @@ func compose(m notify.Message, from string, at time.Time) (*gomail.Msg, error) {
 		msg.SetGenHeader(gomail.HeaderReferences, strings.Join(refs, " "))
 		msg.SetGenHeader(gomail.HeaderInReplyTo, refs[len(refs)-1])
 	}
+	if m.ReplyTo != "" {
+		if err := msg.ReplyTo(m.ReplyTo); err != nil {
+			return nil, err
+		}
+	}
 	// RFC 3834: what a person must not answer by a machine.
 	msg.SetGenHeader("Auto-Submitted", "auto-generated")
 	msg.SetBodyString(gomail.TypeTextPlain, m.Text)

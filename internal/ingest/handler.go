@@ -62,6 +62,8 @@ type Options struct {
 	Burst int
 	// Words gives a text of the catalogues in the organisation's language; nil is English.
 	Words func(ctx context.Context, key string, args map[string]any) string
+	// Answers takes the replies to pages by mail; nil takes none.
+	Answers MailAnswers
 	// Version is told to clients that ask for the status.
 	Version string
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log"
 	"net"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -19,6 +20,7 @@ import (
 	"tocsin/internal/ingest/mail"
 	"tocsin/internal/kit"
 	"tocsin/internal/report"
+	"tocsin/internal/text"
 )
 
 // Reports is what the edge of mail needs of package report.
@@ -31,6 +33,14 @@ type MailAlerts interface {
 	Alerts
 	IngestMail(ctx context.Context, sig alert.Signal, th alert.Thread) (out alert.Outcome, again bool, err error)
 }
+
+// MailAnswers is what the edge of mail needs of package notify.
+type MailAnswers interface {
+	AnswerMail(ctx context.Context, references []string, from string, accept bool) error
+}
+
+// ReplyBox is the part before the @ to which people answer what they were sent.
+const ReplyBox = "reply"
 
 // Limits of the mail that is taken.
 const (
@@ -54,6 +64,7 @@ type MailServer struct {
 	h       *handler
 	alerts  MailAlerts
 	reports Reports
+	answers MailAnswers
 	server  *smtp.Server
 	// own is the address that the product sends from: an alert of its own message would
 	// be a loop. It may be nil.
@@ -66,7 +77,7 @@ func NewMailServer(alerts MailAlerts, reports Reports, domain string, own func(c
 	if o.Rate == 0 {
 		o.Rate, o.Burst = 20, 1000
 	}
-	s := &MailServer{h: newHandler(alerts, nil, nil, o), alerts: alerts, reports: reports, own: own}
+	s := &MailServer{h: newHandler(alerts, nil, nil, o), alerts: alerts, reports: reports, answers: o.Answers, own: own}
 	s.server = smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &mailSession{s: s}, nil }))
 	s.server.Domain = domain
 	s.server.MaxMessageBytes, s.server.MaxRecipients = maxMail, maxRecipients
@@ -98,6 +109,8 @@ type mailbox struct {
 	key  string
 	src  alert.Source
 	kind report.Kind
+	// reply tells the box for answers.
+	reply bool
 }
 
 type mailSession struct {
@@ -156,6 +169,9 @@ func (s *MailServer) find(ctx context.Context, local string) (*mailbox, error) {
 	if kind, ok := reportBoxes[lower]; ok && s.reports != nil {
 		return &mailbox{kind: kind}, nil
 	}
+	if lower == ReplyBox && s.answers != nil {
+		return &mailbox{reply: true}, nil
+	}
 	keys := []string{local}
 	if lower != local {
 		keys = append(keys, lower)
@@ -211,6 +227,12 @@ func temporary(err error) bool {
 }
 
 func (s *MailServer) deliver(ctx context.Context, box mailbox, raw []byte, msg mail.Message, unread error) error {
+	if box.reply {
+		if unread != nil {
+			return asSMTP(unread)
+		}
+		return s.answer(ctx, msg)
+	}
 	if box.key == "" {
 		if unread != nil {
 			return asSMTP(unread)
@@ -247,6 +269,40 @@ func asSMTP(err error) error {
 			text += " " + f.Path + ": " + f.Message
 		}
 		return smtpRefusal(554, smtp.EnhancedCode{5, 6, 0}, text)
+	}
+	return errMailLater
+}
+
+// The first words of a reply that are understood, without accents and in lower case.
+var (
+	mailYes = []string{"ok", "1", "oui", "yes", "o", "y"}
+	mailNo  = []string{"no", "non", "2", "n"}
+)
+
+// answer takes the reply of a person to a page. What cannot be done is refused, so that
+// the sender's own server tells them; what a machine answered says nothing.
+func (s *MailServer) answer(ctx context.Context, msg mail.Message) error {
+	if msg.Automatic != mail.ByPerson {
+		return nil
+	}
+	line, _, _ := strings.Cut(strings.TrimSpace(mail.Own(msg.Text)), "\n")
+	word := ""
+	if words := text.Words(line); len(words) > 0 {
+		word = words[0]
+	}
+	accept := slices.Contains(mailYes, word)
+	if !accept && !slices.Contains(mailNo, word) {
+		return smtpRefusal(554, smtp.EnhancedCode{5, 6, 0}, "Begin your reply with OK or NO. / Commencez votre réponse par OK ou NON.")
+	}
+	err := s.answers.AnswerMail(kit.WithActor(ctx, kit.System(kit.ViaEmail)), msg.References, msg.From, accept)
+	switch kit.CodeOf(err) {
+	case "":
+		return nil
+	case kit.CodeNotFound:
+		return smtpRefusal(550, smtp.EnhancedCode{5, 1, 1}, "Nothing that was sent to you waits for this answer. Use the link in the message.")
+	case kit.CodeConflict:
+		words, _ := i18n.Error("en", err)
+		return smtpRefusal(554, smtp.EnhancedCode{5, 6, 0}, words)
 	}
 	return errMailLater
 }

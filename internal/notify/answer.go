@@ -3,6 +3,7 @@ package notify
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -152,6 +153,28 @@ func (s *Service) AnswerReply(ctx context.Context, kind, address string, accept 
 		}
 		out = Replied{Language: ds[0].Language, Ref: ds[0].Ref, Page: ds[0].Message == "page"}
 		return s.answerDelivery(ctx, tx, &ds[0], accept, via)
+	})
+}
+
+// AnswerMail answers by e-mail the message that a reply refers to, by the Message-IDs
+// without their angles, the oldest first. Whoever has such an id was sent it; the reply
+// must come from the address it was sent to besides.
+func (s *Service) AnswerMail(ctx context.Context, references []string, from string, accept bool) error {
+	return s.d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+		for _, ref := range slices.Backward(references) {
+			id, _, _ := strings.Cut(ref, "@")
+			d, err := s.delivery(ctx, id)
+			if kit.CodeOf(err) == kit.CodeNotFound {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			if d.Kind == "email" && strings.EqualFold(d.To, from) {
+				return s.answerDelivery(ctx, tx, &d, accept, kit.ViaEmail)
+			}
+		}
+		return kit.NotFound("page", "")
 	})
 }
 

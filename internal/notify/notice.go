@@ -310,6 +310,7 @@ func (s *Service) renderNotice(ctx context.Context, d *row) (*letter, webhook, e
 	if d.Person != "" {
 		m.Brief = Brief{What: m.Subject, Reply: s.t(lang, "message.confirm.reply"), Spoken: m.Subject + ". " + body, Keys: s.t(lang, "message.confirm.keys")}
 		if n.question {
+			m.Asks = true
 			m.Brief.Reply, m.Brief.Keys = s.t(lang, "message.question.reply"), s.t(lang, "message.question.keys")
 		}
 	} else {

@@ -48,6 +48,9 @@ type Ports struct {
 	Incidents Incidents
 	// Senders are by kind of method: webhook, email …
 	Senders map[string]Sender
+	// MailReplies gives the address at which replies to e-mails are read; empty, and nil,
+	// are none.
+	MailReplies func() string
 	// BaseURL gives the address of the installation, without a slash at its end.
 	BaseURL func() string
 	// Key, of at least 16 bytes, is what the tokens are made with; it must not be
@@ -79,6 +82,8 @@ type Message struct {
 	// MessageID and References are the e-mail headers of these names.
 	MessageID  string
 	References string
+	// ReplyTo is where an answer by e-mail is read; empty is nowhere.
+	ReplyTo string
 }
 
 // Result is what a provider said.

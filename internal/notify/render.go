@@ -66,8 +66,9 @@ type letter struct {
 	Listed         []string
 	Button, Link   string
 	Footer, Second string
-	// Brief is its Link aside.
+	// Brief is its Link aside; Asks tells that a reply may also say no.
 	Brief Brief
+	Asks  bool
 }
 
 var letterHTML = template.Must(template.New("mail").Parse(`<!doctype html>
@@ -170,6 +171,12 @@ func (s *Service) render(ctx context.Context, d *row) (Message, error) {
 	}
 	if err != nil {
 		return Message{}, err
+	}
+	if d.Kind == "email" && d.Person != "" && s.p.MailReplies != nil {
+		if m.ReplyTo = s.p.MailReplies(); m.ReplyTo != "" && body.Brief.Reply != "" {
+			hint := s.t(d.Language, "message.mail."+replyKind(body))
+			body.Footer = strings.TrimSpace(hint + "\n" + body.Footer)
+		}
 	}
 	m.Subject, m.Text, m.Language, m.Brief = body.Subject, body.text(), d.Language, body.Brief
 	if m.Brief.What == "" {
@@ -322,6 +329,7 @@ func (s *Service) pageMail(ctx context.Context, d *row, p Page, incidents []Page
 	if p.NextPerson.ID != "" && p.NextAt.After(now) {
 		m.Lines = append(m.Lines, s.t(lang, "message.page.next", "name", s.name(ctx, p.NextPerson.ID), "at", at(p.NextAt)))
 	}
+	m.Asks = true
 	m.Brief = Brief{Head: sev + " " + p.Ref, What: what, Reply: s.t(lang, "message.page.reply"), Keys: s.t(lang, "message.page.keys")}
 	if p.Since.IsZero() {
 		m.Brief.Spoken = s.t(lang, "message.page.spoken", "severity", s.t(lang, "message.spoken."+spoken(p.Severity)), "what", m.Lines[0])
@@ -350,6 +358,14 @@ func (s *Service) pageMail(ctx context.Context, d *row, p Page, incidents []Page
 		}
 	}
 	return m, nil
+}
+
+// replyKind says which words a reply by e-mail may have.
+func replyKind(m *letter) string {
+	if m.Asks {
+		return "ask"
+	}
+	return "confirm"
 }
 
 // spoken is the word of a severity in the texts of calls.
