@@ -59,12 +59,14 @@ func TestChats(t *testing.T) {
 			`{"chat_id": "-100", "text": ` + quote(text) + `, "link_preview_options": {"is_disabled": true}, "reply_markup": {"inline_keyboard": [[{"text": "Answer this page", "url": "https://t.example/a/x"}]]}}`,
 		},
 		{
-			"ntfy", "http://tk_secret@" + host + "/on-call", "POST", "/", map[string]string{"Authorization": "Bearer tk_secret"},
+			"ntfy", "http://tk_secret@" + host + "/on-call", "POST", "/",
+			map[string]string{"Authorization": "Bearer tk_secret"},
 			`{"topic": "on-call", "title": "[SEV2] INC-42 Down", "message": "It is down.\n\nAnswer: https://t.example/a/x\n", "priority": 5, "tags": ["rotating_light"], "click": "https://t.example/a/x",
 			"actions": [{"action": "view", "label": "Answer this page", "url": "https://t.example/a/x", "clear": true}]}`,
 		},
 		{
-			"gotify", srv.URL + "/message?token=secret", "POST", "/message", map[string]string{"X-Gotify-Key": "secret"},
+			"gotify", srv.URL + "/message?token=secret", "POST", "/message",
+			map[string]string{"X-Gotify-Key": "secret"},
 			`{"title": "[SEV2] INC-42 Down", "message": "It is down.\n\nAnswer: https://t.example/a/x\n", "priority": 10, "extras": {"client::notification": {"click": {"url": "https://t.example/a/x"}}}}`,
 		},
 		{
@@ -73,7 +75,8 @@ func TestChats(t *testing.T) {
 		},
 		{
 			"matrix", srv.URL + "/_matrix/client/v3/rooms/%21r:e.org/send/m.room.message?access_token=secret", "PUT", "/_matrix/client/v3/rooms/%21r:e.org/send/m.room.message/0195-id",
-			map[string]string{"Authorization": "Bearer secret"}, `{"msgtype": "m.text", "body": ` + quote(text) + `}`,
+			map[string]string{"Authorization": "Bearer secret"},
+			`{"msgtype": "m.text", "body": ` + quote(text) + `}`,
 		},
 	} {
 		t.Run(c.kind, func(t *testing.T) {
