@@ -229,7 +229,7 @@ func (a *App) Handler() http.Handler {
 	a.mountPractice(mux)
 	mux.Handle("/", web.New(web.Deps{
 		Identity: a.Identity, Incident: a.Incident, Alert: a.Alert, Change: a.Change, Ledger: a.ledger, Oncall: a.Oncall, Notify: a.Notify,
-		Finding: a.Finding, Report: a.Report, History: a.History, ExportIncidents: a.ExportIncidents, Triage: a.TriageReport, Replay: a.replay, Known: a.KnownTroubles, Service: a.Continuity, Dossier: a.dossiers, Ready: a.ready, Doctor: a.Doctor, Rehearse: a.Rehearse, Clock: a.cfg.Clock, Log: a.cfg.Log, BaseURL: a.cfg.BaseURL, Version: cli.Version,
+		Finding: a.Finding, Report: a.Report, History: a.History, ExportIncidents: a.ExportIncidents, Triage: a.TriageReport, Replay: a.replay, Known: a.KnownTroubles, Service: a.Continuity, Dossier: a.dossiers, Ready: a.ready, Doctor: a.Doctor, Readiness: a.Readiness, Rehearse: a.Rehearse, Clock: a.cfg.Clock, Log: a.cfg.Log, BaseURL: a.cfg.BaseURL, Version: cli.Version,
 	}))
 	return mux
 }

@@ -184,10 +184,16 @@ func (a *App) checkDuty(ctx context.Context) ([]kit.Finding, error) {
 		return noted("oncall", kit.FindingFail, "oncall.none"), nil
 	}
 	gaps, err := a.Oncall.Gaps(ctx, gapDays)
-	if err != nil || len(gaps) == 0 {
-		return noted("oncall", kit.FindingOK, "oncall.ok", "days", gapDays), err
+	if err != nil {
+		return nil, err
 	}
-	var out []kit.Finding
+	out, err := a.alone(ctx, schedules)
+	if err != nil {
+		return nil, err
+	}
+	if len(gaps) == 0 {
+		return append(noted("oncall", kit.FindingOK, "oncall.ok", "days", gapDays), out...), nil
+	}
 	for _, g := range gaps {
 		out = append(out, noted("oncall", kit.FindingWarn, "oncall.gap", "schedule", g.Schedule, "from", g.From, "to", g.To)...)
 	}
@@ -238,6 +244,8 @@ func judgeMethods(name, id string, methods []notify.Method) []kit.Finding {
 		return noted("methods", kit.FindingWarn, "methods.unverified", "name", name, "id", id, "methods", strings.Join(unverified, ", "))
 	case len(stale) > 0:
 		return noted("methods", kit.FindingWarn, "methods.stale", "name", name, "id", id, "methods", strings.Join(stale, ", "))
+	case works == 1:
+		return noted("methods", kit.FindingWarn, "methods.single", "name", name, "id", id)
 	}
 	return nil
 }

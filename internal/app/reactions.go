@@ -408,7 +408,7 @@ func (a *App) lastResort(ctx context.Context) ([]notify.Address, error) {
 	}
 	var out []notify.Address
 	for _, way := range []struct{ kind, to string }{{"email", o.LastResort.Email}, {"voice", o.LastResort.Phone}, {"sms", o.LastResort.Phone}} {
-		if way.to != "" && a.Notify.Sends(way.kind) {
+		if way.to != "" && a.Notify.Sends(ctx, way.kind) {
 			out = append(out, notify.Address{Kind: way.kind, To: way.to, Name: o.LastResort.Name, Language: lang, Timezone: o.Timezone})
 		}
 	}

@@ -216,7 +216,7 @@ func (a *App) tellOfReport(ctx context.Context, r report.Report) error {
 
 // writeToReporter mails a reporter who left an address.
 func (a *App) writeToReporter(ctx context.Context, r report.Report, template string, args map[string]any) error {
-	if r.Contact == "" || !a.Notify.Sends("email") {
+	if r.Contact == "" || !a.Notify.Sends(ctx, "email") {
 		return nil
 	}
 	zone, err := ports{a}.zoneName(ctx)

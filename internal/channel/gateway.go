@@ -89,6 +89,14 @@ func NewVoice(client *http.Client, clock kit.Clock, gateway Gateways, base func(
 
 var _ notify.Sender = (*Phone)(nil)
 
+var _ notify.Provided = (*Phone)(nil)
+
+// Provided implements notify.Provided.
+func (p *Phone) Provided(ctx context.Context) bool {
+	g, err := p.gateway(ctx)
+	return err == nil && g.Check("", p.voice) == nil
+}
+
 // Send implements notify.Sender. What the provider refuses for good, such as a number
 // that does not exist, is permanent; 429 and 5xx may be tried again. Twilio knows no
 // key of idempotency: a message in doubt may arrive twice.

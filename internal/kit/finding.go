@@ -18,6 +18,35 @@ type Finding struct {
 	Args  map[string]any
 }
 
+// Readiness is whether the right people would be woken: what is in the way, and who is
+// reached how.
+type Readiness struct {
+	Findings []Finding
+	People   []ReadyPerson
+}
+
+// ReadyPerson is somebody who may be woken in the coming 30 days, or stands in a role.
+type ReadyPerson struct {
+	ID, Name string
+	// Next is when their next duty begins; zero for a role alone. Duties are the
+	// schedules and roles that name them.
+	Next   time.Time
+	Duties []string
+	Roles  []string
+	Ways   []ReadyWay
+}
+
+// ReadyWay is a contact method without its address.
+type ReadyWay struct {
+	Kind string
+	// VerifiedAt is when a test was answered last, TestedAt when one was sent.
+	VerifiedAt, TestedAt time.Time
+	Stale, Disabled      bool
+}
+
+// Works tells whether a way was proven and is in use.
+func (w ReadyWay) Works() bool { return !w.Disabled && !w.VerifiedAt.IsZero() && !w.Stale }
+
 // Sheet is who is on duty and how they are reached, for the day on which the
 // product itself cannot be.
 type Sheet struct {

@@ -348,7 +348,7 @@ func (s *Service) ReachableAll(ctx context.Context, ids []string) (map[string]bo
 	}
 	all, err := s.methodsOf(ctx, people)
 	for id, ms := range all {
-		out[id] = slices.ContainsFunc(ms, func(m Method) bool { return m.Disabled == "" && s.p.Senders[m.Kind] != nil })
+		out[id] = slices.ContainsFunc(ms, func(m Method) bool { return m.Disabled == "" && s.Sends(ctx, m.Kind) })
 	}
 	return out, err
 }

@@ -63,6 +63,11 @@ type Sender interface {
 	Send(ctx context.Context, m Message) (Result, error)
 }
 
+// Provided is a Sender that works only where a provider is set.
+type Provided interface {
+	Provided(ctx context.Context) bool
+}
+
 // Message is a rendered message to one address.
 type Message struct {
 	// ID is the delivery id: the idempotency key of every attempt.

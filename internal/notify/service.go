@@ -29,8 +29,15 @@ func New(d *db.DB, p Ports) *Service {
 	return &Service{d: d, p: p}
 }
 
-// Sends tells whether this installation has a way out for a kind of method.
-func (s *Service) Sends(kind string) bool { return s.p.Senders[kind] != nil }
+// Sends tells whether this installation has a way out for a kind of method: a sender,
+// and where that needs a provider, one that is set.
+func (s *Service) Sends(ctx context.Context, kind string) bool {
+	sender := s.p.Senders[kind]
+	if p, ok := sender.(Provided); ok {
+		return p.Provided(ctx)
+	}
+	return sender != nil
+}
 
 // The kinds of due rows.
 const (

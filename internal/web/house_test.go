@@ -258,6 +258,18 @@ func open(t *testing.T) *house {
 		},
 		Notify: h.notify, Dossier: dossier.New(h.incident, h.l, names), Clock: clock,
 		Log: slog.New(slog.NewTextHandler(t.Output(), nil)), BaseURL: "http://tocsin.example", Version: "test",
+		Readiness: func(ctx context.Context) (kit.Readiness, error) {
+			if err := h.identity.Require(ctx, "page.someone"); err != nil {
+				return kit.Readiness{}, err
+			}
+			return kit.Readiness{
+				Findings: []kit.Finding{{Check: "mail", State: kit.FindingWarn, Key: "doctor.mail.none"}},
+				People: []kit.ReadyPerson{
+					{ID: "ana", Name: "Ana Lopez", Duties: []string{"primary"}, Roles: []string{"commander"}, Next: clock.Now(), Ways: []kit.ReadyWay{{Kind: "email", VerifiedAt: clock.Now()}, {Kind: "sms"}, {Kind: "webhook", VerifiedAt: clock.Now(), Stale: true}, {Kind: "voice", Disabled: true}}},
+					{ID: "paul", Name: "Paul Durand", Duties: []string{"secondary"}, Next: clock.Now().Add(24 * time.Hour)},
+				},
+			}, nil
+		},
 		Doctor: func(ctx context.Context) ([]kit.Finding, error) {
 			if err := h.identity.Require(ctx, "settings.see"); err != nil {
 				return nil, err

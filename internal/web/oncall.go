@@ -29,6 +29,7 @@ func (s *server) oncallRoutes() {
 	})
 	s.get("/on-call/policies", s.policiesPage)
 	s.get("/on-call/me", s.myDuty)
+	s.get("/on-call/readiness", s.readinessPage)
 	s.post("/on-call/me/methods", s.addMethod)
 	s.post("/on-call/me/methods/{id}/{do}", s.methodDo)
 	s.post("/on-call/me/rules", s.saveRules)

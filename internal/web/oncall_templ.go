@@ -16,7 +16,7 @@ import (
 	"tocsin/internal/oncall"
 )
 
-var oncallTabs = []tabLink{{"/on-call", "web.oncall.now"}, {"/on-call/schedule", "web.oncall.schedule"}, {"/on-call/policies", "web.oncall.policies"}, {"/on-call/me", "web.oncall.me"}}
+var oncallTabs = []tabLink{{"/on-call", "web.oncall.now"}, {"/on-call/schedule", "web.oncall.schedule"}, {"/on-call/policies", "web.oncall.policies"}, {"/on-call/readiness", "web.oncall.readiness"}, {"/on-call/me", "web.oncall.me"}}
 
 func dutyLines(duty []oncall.Duty, tests map[string]notify.Tested) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
@@ -237,7 +237,7 @@ func oncallPage(b watch) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = tabs("/on-call", oncallTabs).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = tabs("/on-call", oncallLinks(ctx)).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -743,7 +743,7 @@ func schedulePage(v rota) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = tabs("/on-call/schedule", oncallTabs).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = tabs("/on-call/schedule", oncallLinks(ctx)).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -1214,7 +1214,7 @@ func policiesView(policies []oncall.Policy, run dryRun, names func(kind, id stri
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = tabs("/on-call/policies", oncallTabs).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = tabs("/on-call/policies", oncallLinks(ctx)).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -1516,7 +1516,7 @@ func myDutyPage(v mine) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = tabs("/on-call/me", oncallTabs).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = tabs("/on-call/me", oncallLinks(ctx)).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

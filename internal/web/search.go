@@ -31,7 +31,7 @@ func (q *req) places() []tabLink {
 		{"/help#keys", "web.help.keys"},
 		{"/help/accessibility", "web.help.accessibility"},
 	}
-	return slices.Concat(out, incidentTabs, oncallTabs[1:], reviewTabs, q.settingsTabs())
+	return slices.Concat(out, incidentTabs, q.oncallLinks()[1:], reviewTabs, q.settingsTabs())
 }
 
 // search looks through everything that has a page of its own. A page is found by its
