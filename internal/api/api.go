@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -59,6 +60,8 @@ type Deps struct {
 	Sheet func(ctx context.Context) (kit.Sheet, error)
 	// Replay reads one of the last messages of a source again, by its id; nil offers it not.
 	Replay func(ctx context.Context, source, payload string) (alert.Payload, error)
+	// SelfTested records how a test alarm went that was raised and awaited outside.
+	SelfTested func(ctx context.Context, passed bool, path string, took time.Duration, reason string) error
 	// Doctor looks for what would fail when it is needed.
 	Doctor func(ctx context.Context) ([]kit.Finding, error)
 	// Report makes the dossier of an incident in a format (html, md, pdf, docx, json,

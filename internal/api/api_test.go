@@ -199,6 +199,7 @@ func start(t *testing.T, d *db.DB, clock *dbtest.Clock) *bundle {
 		Apply: func(_ context.Context, file []byte, o kit.ApplyOptions) ([]kit.Change, error) {
 			return []kit.Change{{Section: "people", ID: "ana", Op: fmt.Sprintf("%d bytes, dry %v", len(file), o.DryRun)}}, nil
 		},
+		SelfTested: func(_ context.Context, passed bool, path string, took time.Duration, reason string) error { return nil },
 		ExportIncidents: func(_ context.Context, format string, w io.Writer) error {
 			_, err := io.WriteString(w, "as "+format)
 			return err

@@ -156,6 +156,20 @@ func (s *server) pageCalls() {
 		post(s, "/pages/{id}/still", "on-call", "Answer Still on it?: here, or let the escalation go on", s.stillHere)
 	}
 	s.methodCalls()
+	if s.SelfTested != nil {
+		call(s, http.MethodPost, "/self-tests", "on-call", "Record how a test alarm went that was raised and awaited outside", http.StatusCreated, func(ctx context.Context, in *struct {
+			Body struct {
+				Passed     bool   `json:"passed"`
+				Path       string `json:"path" doc:"Which way it went, as witness"`
+				DurationMS int64  `json:"duration_ms,omitempty" doc:"How long it took, or was waited for"`
+				Reason     string `json:"reason,omitempty"`
+			}
+		},
+		) (nothing, error) {
+			b := in.Body
+			return nothing{}, s.SelfTested(ctx, b.Passed, b.Path, time.Duration(b.DurationMS)*time.Millisecond, b.Reason)
+		})
+	}
 }
 
 func (s *server) pages(ctx context.Context, in *struct {

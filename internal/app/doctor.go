@@ -38,7 +38,7 @@ func (a *App) Doctor(ctx context.Context) ([]kit.Finding, error) {
 	ctx = kit.WithActor(ctx, kit.System(kit.ActorFrom(ctx).Via))
 	var out []kit.Finding
 	for _, check := range []func(context.Context) ([]kit.Finding, error){
-		a.checkDatabase, a.checkWorker, a.checkLate, a.checkClock, a.checkDisk, a.checkBackup, a.checkMail, a.checkDuty, a.checkMethods, a.checkRoles, a.checkLastResort,
+		a.checkDatabase, a.checkWorker, a.checkLate, a.checkSelfTest, a.checkClock, a.checkDisk, a.checkBackup, a.checkMail, a.checkDuty, a.checkMethods, a.checkRoles, a.checkLastResort,
 	} {
 		l, err := check(ctx)
 		if err != nil {

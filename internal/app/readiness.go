@@ -22,7 +22,7 @@ func (a *App) Readiness(ctx context.Context) (kit.Readiness, error) {
 		return out, err
 	}
 	ctx = kit.WithActor(ctx, kit.System(kit.ActorFrom(ctx).Via))
-	for _, check := range []func(context.Context) ([]kit.Finding, error){a.checkWorker, a.checkLate, a.checkDuty, a.checkMethods, a.checkRoles, a.checkLastResort, a.checkMail} {
+	for _, check := range []func(context.Context) ([]kit.Finding, error){a.checkWorker, a.checkLate, a.checkSelfTest, a.checkDuty, a.checkMethods, a.checkRoles, a.checkLastResort, a.checkMail} {
 		l, err := check(ctx)
 		if err != nil {
 			return out, err

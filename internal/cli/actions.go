@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"tocsin/internal/cli/client"
 	"tocsin/internal/kit"
 )
 
@@ -78,6 +79,24 @@ type Verification struct {
 	Problems []string `json:"problems"`
 }
 
+// Witness is the flags of tocsin witness.
+type Witness struct {
+	URL        string        `name:"url" help:"The server that is watched." placeholder:"URL"`
+	Person     string        `required:"" help:"Id of the person who stands for the witness: a webhook of theirs leads to --listen." placeholder:"PERSON"`
+	Listen     string        `help:"Address to take the page on." default:"127.0.0.1:9477" placeholder:"ADDR"`
+	Every      time.Duration `help:"How often a test alarm is raised." default:"5m"`
+	Within     time.Duration `help:"How long it may take to come back." default:"60s"`
+	Once       bool          `help:"Raise one test alarm and end with 0 or 1."`
+	ShoutURL   string        `name:"shout-url" help:"URL that is told by POST when it does not come back." env:"TOCSIN_SHOUT_URL" placeholder:"URL"`
+	ShoutTo    []string      `name:"shout-to" help:"Addresses that are told by e-mail." placeholder:"ADDRESS,…"`
+	ShoutFrom  string        `name:"shout-from" help:"Address that the e-mail comes from." placeholder:"ADDRESS"`
+	SMTP       string        `help:"Mail relay of the witness itself." placeholder:"HOST:PORT"`
+	SMTPTLS    string        `name:"smtp-tls" help:"starttls, implicit or none." default:"starttls" enum:"starttls,implicit,none"`
+	SMTPUser   string        `name:"smtp-user" placeholder:"USER"`
+	SMTPFile   string        `name:"smtp-password-file" help:"File with the password of the relay." placeholder:"FILE"`
+	SignOfLife string        `name:"sign-of-life" help:"URL that hears of each test alarm that came back, as a heartbeat of the server that is watched." placeholder:"URL"`
+}
+
 // Actions is what the program can do on the machine itself.
 type Actions interface {
 	Serve(ctx context.Context, o Serve, out io.Writer) error
@@ -91,6 +110,9 @@ type Actions interface {
 	ExportIncidents(ctx context.Context, p Place, format string, w io.Writer) error
 	// Import brings past incidents into an installation.
 	Import(ctx context.Context, o Import, name string, file []byte) (Imported, error)
+	// Witness raises test alarms until the context ends, and shouts when one does not come
+	// back. With Once it gives an error then.
+	Witness(ctx context.Context, o Witness, api *client.Client, lang string, out io.Writer) error
 	// Verify checks the installation, or the file when it is not empty.
 	Verify(ctx context.Context, p Place, file string) (Verification, error)
 	Backup(ctx context.Context, p Place, to string) (Verification, error)

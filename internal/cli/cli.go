@@ -63,6 +63,7 @@ type grammar struct {
 	Import      Import        `cmd:""`
 	Token       tokenCmd      `cmd:""`
 	LoginLink   loginLinkCmd  `cmd:"" name:"login-link"`
+	Witness     Witness       `cmd:""`
 	Verify      verifyCmd     `cmd:""`
 	Backup      backupCmd     `cmd:""`
 	Restore     restoreCmd    `cmd:""`

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tocsin/internal/cli"
+	"tocsin/internal/cli/client"
 	"tocsin/internal/kit"
 )
 
@@ -40,6 +41,10 @@ func (r *recorder) ExportIncidents(_ context.Context, _ cli.Place, format string
 
 func (r *recorder) Import(_ context.Context, o cli.Import, name string, file []byte) (cli.Imported, error) {
 	return cli.Imported{Source: o.As, Created: len(file), Conflicts: len(o.Map)}, r.err
+}
+
+func (r *recorder) Witness(context.Context, cli.Witness, *client.Client, string, io.Writer) error {
+	return r.err
 }
 
 func (r *recorder) Verify(context.Context, cli.Place, string) (cli.Verification, error) {

@@ -30,6 +30,7 @@ var examples = map[string]string{
 	"demo":         "tocsin demo",
 	"apply":        "tocsin apply -f company.yaml --dry-run\ntocsin apply -f company.yaml --server https://tocsin.example.com",
 	"import":       "tocsin import incidents.csv --as old-tracker --dry-run",
+	"witness":      "tocsin witness --url https://tocsin.example.com --token-file token --person witness --shout-url https://elsewhere.example/hook",
 	"export":       "tocsin export --config -o company.yaml",
 	"token create": "tocsin token create --name laptop --role responder --for ana",
 	"verify":       "tocsin verify\ntocsin verify INC-42.zip",

@@ -114,6 +114,15 @@ func (r *run) local(ctx context.Context, command string) (ok bool, err error) {
 	case "migrate-data":
 		v, err := do.MigrateData(ctx, placeOf(g.MigrateData.From), placeOf(g.MigrateData.To))
 		return true, verified(v, err, g.JSON, r.out)
+	case "witness":
+		if g.Witness.URL != "" {
+			g.Server = g.Witness.URL
+		}
+		api, err := r.client()
+		if err != nil {
+			return true, err
+		}
+		return true, do.Witness(ctx, g.Witness, api, r.lang, r.out)
 	case "version":
 		_, err := fmt.Fprintln(r.out, "tocsin", Version)
 		return true, err
