@@ -61,6 +61,9 @@ func (Actions) Witness(ctx context.Context, o cli.Witness, api *client.Client, l
 	if o.Every < time.Second || o.Within < time.Second {
 		return kit.InvalidField("every", "error.bad_value", "value", o.Every.String())
 	}
+	if !o.Once && o.ShoutURL == "" && len(o.ShoutTo) == 0 {
+		return kit.InvalidField("shout-url", "error.required")
+	}
 	var err error
 	if w.relay, err = w.ownRelay(); err != nil {
 		return err
@@ -228,7 +231,7 @@ func (w *witness) told(ctx context.Context, took time.Duration, failure error) {
 	now := time.Now()
 	clock := now.Format(time.DateTime)
 	if failure == nil {
-		w.say("cli.witness.passed", "time", clock, "took", took.Round(time.Millisecond))
+		w.say("cli.witness.passed", "time", clock, "took", took.Round(time.Millisecond).String())
 		if w.failing {
 			w.shout(ctx, w.t("message.witness.back_subject"), w.t("message.witness.back_text", "server", w.api.Base, "at", clock), "passed")
 		}
