@@ -274,7 +274,9 @@ func (s *Service) drain(batch []*request, timer *time.Timer, expected int, wait 
 // cause in its contents, each request is tried alone, so that one cannot take
 // the others with it.
 func (s *Service) commit(ctx context.Context, batch []*request) {
+	kit.CrashPoint("signal.taken")
 	err := s.write(ctx, batch)
+	kit.CrashPoint("signal.kept")
 	code := kit.CodeOf(err)
 	if err != nil && code != kit.CodeBusy && len(batch) > 1 {
 		for _, r := range batch {

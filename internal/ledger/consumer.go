@@ -296,6 +296,7 @@ func (r *runner) write(ctx context.Context, last int64, fn func(context.Context,
 		if err := fn(ctx, tx); err != nil {
 			return err
 		}
+		kit.CrashPoint("reaction." + r.c.Name)
 		_, err := tx.Exec(ctx, `UPDATE consumer SET offset_seq = $1 WHERE name = $2 AND offset_seq < $1`, last, r.c.Name)
 		return err
 	})

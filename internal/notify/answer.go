@@ -259,6 +259,7 @@ func (s *Service) answer(ctx context.Context, tx *db.Tx, bundleID, person string
 	if err := s.end(ctx, tx, open, state, ending{method: how, by: person}); err != nil {
 		return err
 	}
+	kit.CrashPoint("page.answering")
 	return s.confirmAnswered(ctx, tx, bundleID, how)
 }
 

@@ -69,6 +69,7 @@ func (s *Service) claimed(ctx context.Context, tx *db.Tx, rows []due.Row) error 
 			return err
 		}
 	}
+	kit.CrashPoint("delivery.claiming")
 	return nil
 }
 
@@ -336,8 +337,10 @@ func (s *Service) send(ctx context.Context, r due.Row) func(context.Context, *db
 	if !ok {
 		return s.failed(&d, &SendError{Permanent: true, Err: kit.Errorf(kit.CodeUnsupported, "notify.error.no_sender", "kind", d.Kind)})
 	}
+	kit.CrashPoint("delivery.claimed")
 	res, err := sender.Send(ctx, m)
 	if err == nil {
+		kit.CrashPoint("delivery.sent")
 		return s.sent(&d, res)
 	}
 	var se *SendError
@@ -394,6 +397,7 @@ func (s *Service) sent(d *row, res Result) func(context.Context, *db.Tx) error {
 				return err
 			}
 		}
+		kit.CrashPoint("delivery.recording")
 		facts := []ledger.Entry{deliveryFact(&d, DeliverySent{delivered(&d)})}
 		if res.Confirmed {
 			facts = append(facts, deliveryFact(&d, DeliveryConfirmed{delivered(&d)}))

@@ -182,7 +182,11 @@ func (s *Service) stepDue(ctx context.Context, tx *db.Tx, row due.Row) error {
 	if _, left := l.pos.NextAt(l.rungs); left && tx.Now().Sub(kit.FromMicros(l.row.ActiveAt)) > stale {
 		return s.stop(ctx, tx, l, "", "stale")
 	}
-	return s.advance(ctx, tx, l, false)
+	if err := s.advance(ctx, tx, l, false); err != nil {
+		return err
+	}
+	kit.CrashPoint("ladder.step")
+	return nil
 }
 
 func (s *Service) stop(ctx context.Context, tx *db.Tx, l *run, by, reason string) error {

@@ -100,7 +100,14 @@ func (o *output) String() string {
 // start starts a process that ends with the test.
 func start(t *testing.T, name string, args ...string) (*exec.Cmd, *output) {
 	t.Helper()
+	return startWith(t, nil, name, args...)
+}
+
+// startWith is start with more in the environment.
+func startWith(t *testing.T, env []string, name string, args ...string) (*exec.Cmd, *output) {
+	t.Helper()
 	cmd := exec.Command(name, args...)
+	cmd.Env = append(os.Environ(), env...)
 	log := &output{}
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
