@@ -41,7 +41,7 @@ func report(err error, lang string, stderr io.Writer) int {
 		line := ""
 		if n < len(ke.Fields) {
 			if at, ok := ke.Fields[n].Args["line"]; ok {
-				line = fmt.Sprintf("line %v: ", at)
+				line = i18n.T(lang, "cli.error.line", map[string]any{"line": at}) + " "
 			}
 		}
 		_, _ = fmt.Fprintf(stderr, "  %s%s: %s\n", line, f.Path, f.Message)

@@ -45,10 +45,11 @@ func TestImport(t *testing.T) {
 	h.signIn()
 	contains(t, h.get("/past-incidents"), "No past incident here.", `href="/settings/import"`)
 	for name, c := range map[string]struct{ file, content, source, shows string }{
-		"no file":   {"", "", "old", `href="#f-file"`},
-		"no source": {"a.csv", register, "", `href="#f-source"`},
-		"nothing":   {"a.csv", "", "old", `href="#f-file"`},
-		"no JSON":   {"a.json", `{"incident_id"`, "old", `href="#f-file"`},
+		"no file":        {"", "", "old", `href="#f-file"`},
+		"no source":      {"a.csv", register, "", `href="#f-source"`},
+		"nothing":        {"a.csv", "", "old", `href="#f-file"`},
+		"a wrong record": {"a.json", `{"incident_id":"1","security_incident":"Confirmed"}`, "old", "Line 1: timeline.incident.year – "},
+		"no JSON":        {"a.json", `{"incident_id"`, "old", `href="#f-file"`},
 	} {
 		res, body := h.upload(c.file, c.content, c.source)
 		if res.StatusCode != http.StatusUnprocessableEntity {

@@ -24,8 +24,16 @@ var crashPoints = []struct {
 	name  string
 	doubt bool
 }{
-	{"signal.taken", false}, {"signal.kept", false}, {"reaction.declaring", false}, {"reaction.paging", false}, {"ladder.step", false},
-	{"delivery.claiming", false}, {"delivery.claimed", true}, {"delivery.sent", true}, {"delivery.recording", true}, {"page.answering", false},
+	{"signal.taken", false},
+	{"signal.kept", false},
+	{"reaction.declaring", false},
+	{"reaction.paging", false},
+	{"ladder.step", false},
+	{"delivery.claiming", false},
+	{"delivery.claimed", true},
+	{"delivery.sent", true},
+	{"delivery.recording", true},
+	{"page.answering", false},
 }
 
 // TestKilledAtEachPoint ends the process at each named point of the delivery path and
