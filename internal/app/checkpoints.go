@@ -63,9 +63,12 @@ func (a *App) keep(ctx context.Context) error {
 			}
 		}
 		if !there[everyMinute] {
-			return due.At(ctx, tx, duePageAudit, everyMinute, now.Add(auditedEvery), struct{}{})
+			if err := due.At(ctx, tx, duePageAudit, everyMinute, now.Add(auditedEvery), struct{}{}); err != nil {
+				return err
+			}
 		}
-		return nil
+		// Turns may have become empty while nobody looked.
+		return a.Oncall.LookAtCoverage(ctx)
 	})
 }
 

@@ -74,6 +74,13 @@ func (a *App) reactions() []ledger.Consumer {
 			"source.silent": on(a.sourceSilent),
 			"source.heard":  on(a.sourceHeard),
 		}),
+		consumer("coverage", table{
+			"schedule.changed": on(a.coverageChanged),
+			"override.created": on(a.coverageChanged),
+			"override.removed": on(a.coverageChanged),
+			"person.suspended": on(a.coverageChanged),
+			"person.removed":   on(a.coverageChanged),
+		}),
 		behind(ledger.Consumer{Name: "activity", Types: []string{"incident.*", "task.*", "handover.*"}, Handle: a.activity}),
 		consumer("checkpoints", table{"incident.closed": on(a.incidentClosed)}),
 		consumer("alarm", table{"reaction.failed": on(a.tellFailure)}),
@@ -413,6 +420,11 @@ func (a *App) lastResort(ctx context.Context) ([]notify.Address, error) {
 		}
 	}
 	return out, nil
+}
+
+// Who is on duty changed: it is looked at once whether a turn is empty.
+func (a *App) coverageChanged(ctx context.Context, _ ledger.Fact, _ struct{}) error {
+	return a.Oncall.LookAtCoverage(ctx)
 }
 
 // An ended incident pages nobody any more; who was told of one that is cancelled or

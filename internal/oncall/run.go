@@ -28,6 +28,7 @@ func (s *Service) Tasks() []due.Task {
 		{Kind: dueStep, Lane: due.Paging, Run: s.stepDue},
 		{Kind: dueStill, Lane: due.Paging, Run: s.stillDue},
 		{Kind: dueResume, Lane: due.Paging, Run: s.resumeDue},
+		{Kind: dueCoverage, Lane: due.Slow, Run: s.scanCoverage},
 	}
 }
 

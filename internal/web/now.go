@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tocsin/internal/alert"
+	"tocsin/internal/i18n"
 	"tocsin/internal/identity"
 	"tocsin/internal/incident"
 	"tocsin/internal/kit"
@@ -182,6 +183,16 @@ func (s *server) drift(q *req, b *board) error {
 	if len(b.duty) == 0 {
 		b.drift = append(b.drift, warning{key: "no_schedule", href: "/on-call"})
 	}
+	gaps, err := s.Oncall.OpenGaps(q.ctx)
+	if err != nil {
+		return err
+	}
+	for _, g := range gaps {
+		if g.From.Sub(q.now) < gapShown {
+			b.drift = append(b.drift, warning{key: "gap", name: g.Schedule + " (" + i18n.Time(q.lang, g.From, q.zone, q.now) + ")", href: "/on-call/readiness"})
+			break
+		}
+	}
 	if identity.Allow(q.actor, "page.someone") == nil {
 		failed, err := s.Notify.Failed(q.ctx)
 		if err != nil {
@@ -251,6 +262,10 @@ func (s *server) drift(q *req, b *board) error {
 	}
 	return nil
 }
+
+// gapShown is how far ahead Now shows that nobody is on duty; the readiness page looks
+// further.
+const gapShown = 7 * 24 * time.Hour
 
 // lateShown is how long Now shows that pages were late.
 const lateShown = 24 * time.Hour
