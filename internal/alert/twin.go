@@ -30,8 +30,10 @@ const (
 	// twinWindow is how far apart the beginnings of twins may be: one system looks each
 	// minute, another each ten.
 	twinWindow = 15 * time.Minute
-	// maxTwins is how many live alerts are looked at.
-	maxTwins = 500
+	// maxTwins is how many live alerts are looked at, maxCompared how many of an incident
+	// they are compared with.
+	maxTwins    = 500
+	maxCompared = 50
 	// alike is which part of the words of two titles must be the same.
 	alike = 0.6
 )
@@ -64,12 +66,22 @@ func samePlace(a, b string) bool {
 // they come from different sources, began within a quarter of an hour, do not name
 // different machines, and have the same alertname, or one service and the same machine
 // or alike titles. It is a proposal for a person, never a decision.
-func SeemSame(a, b *Alert) string {
+func SeemSame(a, b *Alert) string { return told(a).same(told(b)) }
+
+// tale is an alert with what is compared of it.
+type tale struct {
+	*Alert
+	place string
+	words []string
+}
+
+func told(a *Alert) tale { return tale{a, place(a), text.Words(a.Title)} }
+
+func (a tale) same(b tale) string {
 	if a.Source == b.Source || a.StartsAt.Sub(b.StartsAt).Abs() > twinWindow {
 		return ""
 	}
-	here, there := place(a), place(b)
-	if here != "" && there != "" && !samePlace(here, there) {
+	if a.place != "" && b.place != "" && !samePlace(a.place, b.place) {
 		return ""
 	}
 	if a.Service != "" && b.Service != "" && a.Service != b.Service {
@@ -81,10 +93,10 @@ func SeemSame(a, b *Alert) string {
 	if a.Service == "" || a.Service != b.Service {
 		return ""
 	}
-	if here != "" && there != "" {
+	if a.place != "" && b.place != "" {
 		return SamePlace
 	}
-	if likeness(text.Words(a.Title), text.Words(b.Title)) >= alike {
+	if likeness(a.words, b.words) >= alike {
 		return SameWords
 	}
 	return ""
@@ -112,45 +124,46 @@ func likeness(a, b []string) float64 {
 }
 
 // Twins gives the live alerts of other sources that seem to tell the same story as one
-// of these, each once, newest first.
+// of these, each once, the oldest first. Of many alerts the first that are live are
+// compared: in a storm they tell what it is about.
 func (s *Service) Twins(ctx context.Context, alerts ...Alert) ([]Twin, error) {
 	if err := s.rights.Require(ctx, "alert.see"); err != nil {
 		return nil, err
 	}
-	var from, to time.Time
 	own := map[string]bool{}
-	for _, a := range alerts {
-		own[a.ID] = true
-		if a.State != StateOpen && a.State != StateAcknowledged {
-			continue
-		}
-		if from.IsZero() || a.StartsAt.Before(from) {
-			from = a.StartsAt
-		}
-		if a.StartsAt.After(to) {
-			to = a.StartsAt
+	var mine []tale
+	for n := range alerts {
+		own[alerts[n].ID] = true
+		if live := alerts[n].State == StateOpen || alerts[n].State == StateAcknowledged; live && len(mine) < maxCompared {
+			mine = append(mine, told(&alerts[n]))
 		}
 	}
-	if from.IsZero() {
+	if len(mine) == 0 {
 		return nil, nil
 	}
-	others, err := s.query(ctx, `WHERE state IN ('open', 'acknowledged') AND starts_at BETWEEN ? AND ? ORDER BY id DESC LIMIT ?`,
-		kit.Micros(from.Add(-twinWindow)), kit.Micros(to.Add(twinWindow)), maxTwins)
-	if err != nil {
-		return nil, err
+	first, last := mine[0].ID, mine[0].ID
+	for _, m := range mine {
+		first, last = min(first, m.ID), max(last, m.ID)
 	}
 	var out []Twin
-	for n := range others {
-		if own[others[n].ID] {
-			continue
+	for _, state := range []State{StateOpen, StateAcknowledged} {
+		// By the ids, which grow with the time: so the index finds those of that hour among
+		// any number.
+		others, err := s.query(ctx, `WHERE state = ? AND id >= ? AND id < ? ORDER BY id LIMIT ?`,
+			string(state), kit.ShiftID(first, -2*twinWindow), kit.ShiftID(last, 2*twinWindow), maxTwins)
+		if err != nil {
+			return nil, err
 		}
-		for k := range alerts {
-			if alerts[k].State != StateOpen && alerts[k].State != StateAcknowledged {
+		for n := range others {
+			if own[others[n].ID] {
 				continue
 			}
-			if why := SeemSame(&alerts[k], &others[n]); why != "" {
-				out = append(out, Twin{Alert: others[n], Of: alerts[k].ID, Why: why})
-				break
+			other := told(&others[n])
+			for _, m := range mine {
+				if why := m.same(other); why != "" {
+					out = append(out, Twin{Alert: others[n], Of: m.ID, Why: why})
+					break
+				}
 			}
 		}
 	}

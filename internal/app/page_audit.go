@@ -53,6 +53,10 @@ type PageAuditFailed struct {
 // FactType implements ledger.Body.
 func (PageAuditFailed) FactType() string { return "page_audit.failed" }
 
+// auditSubject is what the facts of the audit are about: they are found by it, for facts
+// have no index by type.
+var auditSubject = ledger.Subject{Kind: "audit", ID: "paging"}
+
 // auditTask compares each minute what was due with what was done. It has a loop of its
 // own and sends by itself: it stands on nothing that it watches.
 func (a *App) auditTask() due.Task {
@@ -119,7 +123,7 @@ func (a *App) auditPages(ctx context.Context, row due.Row) func(context.Context,
 	if !look.Suspected {
 		return again(confirmedAfter, audit{Suspected: true})
 	}
-	if told, err := a.ledger.Facts(ctx, ledger.Filter{Types: []string{"page_audit.failed"}, Newest: true, Limit: 1}); err == nil && len(told) == 1 && a.db.Now().Sub(told[0].RecordedAt) < toldEvery {
+	if told, err := a.ledger.Facts(ctx, ledger.Filter{SubjectKind: auditSubject.Kind, SubjectID: auditSubject.ID, Newest: true, Limit: 1}); err == nil && len(told) == 1 && a.db.Now().Sub(told[0].RecordedAt) < toldEvery {
 		return next
 	}
 	fact := PageAuditFailed{Late: late}
@@ -129,7 +133,7 @@ func (a *App) auditPages(ctx context.Context, row due.Row) func(context.Context,
 	a.cfg.Log.Error("pages are late", "late", late)
 	fact.Told = a.shout(ctx, fmt.Sprintf("%s-%d", row.Key, row.ID), late)
 	return func(ctx context.Context, tx *db.Tx) error {
-		if err := ledger.Append(asKeeper(ctx), tx, ledger.Entry{Subject: ledger.Subject{Kind: "audit", ID: "paging"}, Body: fact}); err != nil {
+		if err := ledger.Append(asKeeper(ctx), tx, ledger.Entry{Subject: auditSubject, Body: fact}); err != nil {
 			return err
 		}
 		return next(ctx, tx)

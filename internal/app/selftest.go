@@ -13,6 +13,9 @@ import (
 // selfTestStale is how old the last test alarm may be that came back.
 const selfTestStale = 24 * time.Hour
 
+// selfTestSubject is what the facts of test alarms are about, by which they are found.
+var selfTestSubject = ledger.Subject{Kind: "selftest", ID: "alarm"}
+
 // SelfTestPassed is the body of selftest.passed: a test alarm went the whole way and came
 // back. Path says which way, as witness; DurationMS is how long it took.
 type SelfTestPassed struct {
@@ -54,13 +57,13 @@ func (a *App) SelfTested(ctx context.Context, passed bool, path string, took tim
 		body = SelfTestFailed{Path: path, DurationMS: took.Milliseconds(), Reason: reason}
 	}
 	return a.db.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
-		return ledger.Append(ctx, tx, ledger.Entry{Subject: ledger.Subject{Kind: "selftest", ID: path}, Body: body})
+		return ledger.Append(ctx, tx, ledger.Entry{Subject: selfTestSubject, Body: body})
 	})
 }
 
 // checkSelfTest looks whether a test alarm came back lately.
 func (a *App) checkSelfTest(ctx context.Context) ([]kit.Finding, error) {
-	l, err := a.ledger.Facts(ctx, ledger.Filter{Types: []string{"selftest.passed", "selftest.failed"}, Newest: true, Limit: 1})
+	l, err := a.ledger.Facts(ctx, ledger.Filter{SubjectKind: selfTestSubject.Kind, SubjectID: selfTestSubject.ID, Newest: true, Limit: 1})
 	switch {
 	case err != nil:
 		return nil, err

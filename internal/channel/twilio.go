@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha1" //nolint:gosec // Twilio signs with it.
@@ -113,7 +114,7 @@ func ok(w http.ResponseWriter, body string) error {
 
 // reported keeps what the provider says became of a delivery.
 func (t *Twilio) reported(w http.ResponseWriter, r *http.Request, arrived, failed []string) error {
-	id, status := r.URL.Query().Get("d"), firstOf(r.PostFormValue("MessageStatus"), r.PostFormValue("CallStatus"))
+	id, status := r.URL.Query().Get("d"), cmp.Or(r.PostFormValue("MessageStatus"), r.PostFormValue("CallStatus"))
 	var err error
 	switch {
 	case slices.Contains(arrived, status):
@@ -158,7 +159,7 @@ func (t *Twilio) reply(w http.ResponseWriter, r *http.Request) error {
 
 // answered says to whoever answered what came of it.
 func (t *Twilio) answered(err error, done notify.Replied, accept bool, say func(lang, text string) error) error {
-	lang := firstOf(done.Language, "en")
+	lang := cmp.Or(done.Language, "en")
 	var known *kit.Error
 	switch {
 	case err == nil && done.Page && accept:
@@ -195,11 +196,4 @@ func (t *Twilio) key(w http.ResponseWriter, r *http.Request) error {
 	}
 	err = t.answers.AnswerDelivery(r.Context(), id, pressed == "1", kit.ViaVoice)
 	return t.answered(err, notify.Replied{Language: lang, Ref: d.Ref, Page: d.Message == "page"}, pressed == "1", say)
-}
-
-func firstOf(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }

@@ -130,13 +130,9 @@ type Filter struct {
 	Year string
 }
 
-func escape(s string) string {
-	return strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(s)
-}
-
 func (f Filter) on(q *bun.SelectQuery) *bun.SelectQuery {
 	for _, w := range text.Words(f.Q) {
-		q = q.Where(`search LIKE ? ESCAPE '\'`, "%"+escape(w)+"%")
+		q = q.Where(`search LIKE ? ESCAPE '\'`, "%"+db.EscapeLike(w)+"%")
 	}
 	if f.Source != "" {
 		q = q.Where("source = ?", f.Source)
@@ -145,10 +141,10 @@ func (f Filter) on(q *bun.SelectQuery) *bun.SelectQuery {
 		q = q.Where("verdict = ?", f.Verdict)
 	}
 	if f.Action != "" {
-		q = q.Where(`actions LIKE ? ESCAPE '\'`, "% "+escape(f.Action)+" %")
+		q = q.Where(`actions LIKE ? ESCAPE '\'`, "% "+db.EscapeLike(f.Action)+" %")
 	}
 	if f.Year != "" {
-		q = q.Where(`occurred LIKE ? ESCAPE '\'`, escape(f.Year)+"%")
+		q = q.Where(`occurred LIKE ? ESCAPE '\'`, db.EscapeLike(f.Year)+"%")
 	}
 	return q
 }

@@ -2,6 +2,7 @@ package history
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/csv"
 	"encoding/hex"
@@ -358,7 +359,7 @@ func (t Table) Records(m Mapping, order, source string) ([]Record, error) {
 					if r.Columns == nil {
 						r.Columns = map[string]string{}
 					}
-					r.Columns[firstOf(t.Head[n], "column "+strconv.Itoa(n+1))] = unsafeCell(v)
+					r.Columns[cmp.Or(t.Head[n], "column "+strconv.Itoa(n+1))] = unsafeCell(v)
 				}
 			}
 			if r.External == "" {
@@ -380,13 +381,6 @@ func (t Table) Records(m Mapping, order, source string) ([]Record, error) {
 		out = append(out, r)
 	}
 	return out, f.Err()
-}
-
-func firstOf(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }
 
 func record(row []string, where map[string]int, order string) (Record, error) {
@@ -446,9 +440,9 @@ func record(row []string, where map[string]int, order string) (Record, error) {
 	return r, f.Err()
 }
 
-// safeCell keeps a spreadsheet from reading a text as a formula; unsafeCell takes the
+// SafeCell keeps a spreadsheet from reading a text as a formula; unsafeCell takes the
 // mark off again.
-func safeCell(s string) string {
+func SafeCell(s string) string {
 	if s != "" && strings.ContainsRune("=+-@\t\r", rune(s[0])) {
 		return "'" + s
 	}
@@ -478,7 +472,7 @@ func (r *Record) Row() []string {
 	}
 	out := make([]string, len(Columns))
 	for n, name := range Columns {
-		out[n] = safeCell(values[name])
+		out[n] = SafeCell(values[name])
 	}
 	return out
 }

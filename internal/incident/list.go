@@ -94,13 +94,13 @@ func (f Filter) apply(ctx context.Context, q *bun.SelectQuery) *bun.SelectQuery 
 		q = q.Where("i.severity = ?", f.Severity)
 	}
 	if f.Service != "" {
-		q = q.Where(`i.services LIKE ? ESCAPE '\'`, `%"`+escape(f.Service)+`"%`)
+		q = q.Where(`i.services LIKE ? ESCAPE '\'`, `%"`+db.EscapeLike(f.Service)+`"%`)
 	}
 	if f.Kind != "" {
 		q = q.Where("i.kind = ?", f.Kind)
 	}
 	for _, w := range text.Words(f.Query) {
-		q = q.Where(`i.search LIKE ? ESCAPE '\'`, "%"+escape(w)+"%")
+		q = q.Where(`i.search LIKE ? ESCAPE '\'`, "%"+db.EscapeLike(w)+"%")
 	}
 	if !f.From.IsZero() {
 		q = q.Where("i.declared_at >= ?", kit.Micros(f.From))
@@ -115,10 +115,6 @@ func (f Filter) apply(ctx context.Context, q *bun.SelectQuery) *bun.SelectQuery 
 		q = q.Where("i.personal_data IN ('possibly', 'yes')")
 	}
 	return q
-}
-
-func escape(s string) string {
-	return strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(s)
 }
 
 // List gives incidents in the order of the filter; those that are alike in it, the
@@ -207,10 +203,10 @@ func (s *Service) Similar(ctx context.Context, title string, services []string) 
 	q := needToKnow(ctx, s.d.Read(ctx).NewSelect().Model(&rows).Where("i.status = 'open' AND i.phase <> 'review' AND NOT i.exercise"))
 	q = q.WhereGroup(" AND ", func(q *bun.SelectQuery) *bun.SelectQuery {
 		for _, w := range words {
-			q = q.WhereOr(`i.search LIKE ? ESCAPE '\'`, "%"+escape(w)+"%")
+			q = q.WhereOr(`i.search LIKE ? ESCAPE '\'`, "%"+db.EscapeLike(w)+"%")
 		}
 		for _, v := range services {
-			q = q.WhereOr(`i.services LIKE ? ESCAPE '\'`, `%"`+escape(v)+`"%`)
+			q = q.WhereOr(`i.services LIKE ? ESCAPE '\'`, `%"`+db.EscapeLike(v)+`"%`)
 		}
 		return q
 	})

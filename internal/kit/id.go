@@ -39,6 +39,19 @@ func NewIDAt(t time.Time) string {
 	return formatID(b)
 }
 
+// ShiftID gives the least id that is made a time after another, or before it when the time
+// is negative: a bound for what was made about then. An id of another form is given back.
+func ShiftID(id string, by time.Duration) string {
+	b, err := ParseID(id)
+	if err != nil {
+		return id
+	}
+	ms := int64(binary.BigEndian.Uint64(b[:8])>>16) + by.Milliseconds()
+	var out [16]byte
+	binary.BigEndian.PutUint64(out[:8], uint64(max(ms, 0))<<16)
+	return formatID(out)
+}
+
 func formatID(b [16]byte) string {
 	var s [36]byte
 	hex.Encode(s[0:8], b[0:4])

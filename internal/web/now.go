@@ -212,7 +212,7 @@ func (s *server) drift(q *req, b *board) error {
 		}
 	}
 	if identity.Allow(q.actor, "page.someone") == nil {
-		late, err := s.Ledger.Facts(q.ctx, ledger.Filter{Types: []string{"page_audit.failed"}, Newest: true, Limit: 1})
+		late, err := s.Ledger.Facts(q.ctx, ledger.Filter{SubjectKind: "audit", SubjectID: "paging", Newest: true, Limit: 1})
 		if err != nil {
 			return err
 		}
