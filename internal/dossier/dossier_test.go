@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -151,6 +152,12 @@ func TestReports(t *testing.T) {
 	})
 }
 
+// asWord finds text that stands by itself: a hash or a salt in base64 holds any
+// three letters sooner or later.
+func asWord(text string) *regexp.Regexp {
+	return regexp.MustCompile(`(^|[^A-Za-z0-9+/_-])` + regexp.QuoteMeta(text) + `($|[^A-Za-z0-9+/_=-])`)
+}
+
 func TestOutsideLevels(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		for _, level := range []Level{Customer, Regulator} {
@@ -158,7 +165,7 @@ func TestOutsideLevels(t *testing.T) {
 				path := w.zip(t, level, lang)
 				for name, raw := range members(t, path) {
 					for _, bad := range []string{"Ana", "Paul", "Duval", "person:ana", `"ana"`, secret, "hoster"} {
-						if bytes.Contains(raw, []byte(bad)) {
+						if asWord(bad).Match(raw) {
 							t.Errorf("%s %s: %s holds %q", level, lang, name, bad)
 						}
 					}
