@@ -186,6 +186,7 @@ func (s *server) oncallCalls() {
 	drop(s, http.MethodDelete, "/on-call/overrides/{id}", "on-call", "End an override now", func(ctx context.Context, in *IDIn) error {
 		return s.Oncall.RemoveOverride(ctx, in.ID)
 	})
+	s.swapCalls()
 	get(s, "/on-call/gaps", "on-call", "Times in which a schedule has nobody", func(ctx context.Context, in *struct {
 		Days int `query:"days" minimum:"1" maximum:"365" doc:"30 when not given"`
 	},

@@ -81,6 +81,11 @@ func (a *App) reactions() []ledger.Consumer {
 			"person.suspended": on(a.coverageChanged),
 			"person.removed":   on(a.coverageChanged),
 		}),
+		consumer("swaps", table{
+			"swap.asked":    on(a.swapAsked),
+			"swap.accepted": on(a.swapAccepted),
+			"swap.refused":  on(a.swapRefused),
+		}),
 		behind(ledger.Consumer{Name: "activity", Types: []string{"incident.*", "task.*", "handover.*"}, Handle: a.activity}),
 		consumer("checkpoints", table{"incident.closed": on(a.incidentClosed)}),
 		consumer("alarm", table{"reaction.failed": on(a.tellFailure)}),

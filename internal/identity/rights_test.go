@@ -24,7 +24,7 @@ func TestRightsTable(t *testing.T) {
 		// declare; note on an incident they see
 		{"vcrma", nil, nil, []kit.Use{"incident.declare", "incident.note", "report.send"}},
 		// answer own page; own methods, quiet hours, swap of own shift
-		{"vcrma", nil, nil, []kit.Use{"page.answer", "method.own", "override.own"}},
+		{"vcrma", nil, nil, []kit.Use{"page.answer", "method.own", "swap.own"}},
 		// acknowledge, assess, phase, tasks, roles, cancel, merge …
 		{"  rma", crew, nil, []kit.Use{
 			"incident.acknowledge", "incident.assess", "incident.phase", "incident.task", "incident.role", "incident.cancel",
@@ -33,8 +33,8 @@ func TestRightsTable(t *testing.T) {
 		{"  rma", nil, nil, []kit.Use{"alert.answer", "change.record", "finding.decide", "report.triage"}},
 		// what customers wrote, with their addresses
 		{" crma", nil, nil, []kit.Use{"report.see"}},
-		// page someone
-		{"  rma", nil, nil, []kit.Use{"page.someone"}},
+		// page someone, override of a shift they hold
+		{"  rma", nil, nil, []kit.Use{"page.someone", "override.own"}},
 		// hand over, take command: also management
 		{"  rma", append([]kit.Role{"management"}, crew...), []kit.Role{"commander", "management"}, []kit.Use{"incident.handover", "incident.take"}},
 		// write review, actions

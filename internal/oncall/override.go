@@ -62,7 +62,10 @@ func (s *Service) AddOverride(ctx context.Context, schedule, person string, from
 			return err
 		}
 		if mayEdit != nil {
-			if err := s.holds(ctx, schedule, actor, later(from, tx.Now()), to, mayEdit); err != nil {
+			if !actor.IsPerson() {
+				return mayEdit
+			}
+			if err := s.holds(ctx, schedule, actor.ID, later(from, tx.Now()), to, mayEdit); err != nil {
 				return err
 			}
 		}
@@ -75,14 +78,14 @@ func (s *Service) AddOverride(ctx context.Context, schedule, person string, from
 	return row.override(), err
 }
 
-// holds answers denied unless the actor has every moment of the time.
-func (s *Service) holds(ctx context.Context, schedule string, actor kit.Actor, from, to time.Time, denied error) error {
+// holds answers denied unless the person has every moment of the time.
+func (s *Service) holds(ctx context.Context, schedule, person string, from, to time.Time, denied error) error {
 	list, err := s.intervals(ctx, schedule, from, to)
 	if err != nil {
 		return err
 	}
 	for _, iv := range list {
-		if !actor.IsPerson() || iv.Person != actor.ID {
+		if iv.Person != person {
 			return denied
 		}
 	}

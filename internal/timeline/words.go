@@ -33,6 +33,7 @@ var groupOf = map[string]string{
 	"handover.refused.from": "person", "handover.refused.to": "person", "handover.withdrawn.from": "person", "handover.withdrawn.to": "person",
 	"task.assigned.from": "person", "swap.asked.from": "person", "swap.asked.to": "person", "swap.accepted.from": "person",
 	"swap.accepted.to": "person", "swap.refused.from": "person", "swap.refused.to": "person",
+	"swap.withdrawn.from": "person", "swap.withdrawn.to": "person",
 	"review.changed.sections": "section",
 }
 

@@ -30,6 +30,9 @@ func (s *server) oncallRoutes() {
 	s.get("/on-call/policies", s.policiesPage)
 	s.get("/on-call/me", s.myDuty)
 	s.get("/on-call/readiness", s.readinessPage)
+	s.get("/on-call/swap", s.swapPage)
+	s.post("/on-call/swaps", s.askSwap)
+	s.post("/on-call/swaps/{id}/{do}", s.swapDo)
 	s.post("/on-call/me/methods", s.addMethod)
 	s.post("/on-call/me/methods/{id}/{do}", s.methodDo)
 	s.post("/on-call/me/rules", s.saveRules)
@@ -152,8 +155,8 @@ func (s *server) targetNames(q *req) (func(kind, id string) string, error) {
 
 // shift is one duty of the reader.
 type shift struct {
-	schedule string
-	slot     oncall.Slot
+	id, schedule string
+	slot         oncall.Slot
 }
 
 func (s *server) shifts(q *req) ([]shift, error) {
@@ -169,7 +172,7 @@ func (s *server) shifts(q *req) ([]shift, error) {
 		}
 		for _, slot := range slots {
 			if slot.Person.ID == q.actor.ID {
-				out = append(out, shift{scheduleName(q.lang, x), slot})
+				out = append(out, shift{x.ID, scheduleName(q.lang, x), slot})
 			}
 		}
 	}

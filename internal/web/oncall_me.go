@@ -18,6 +18,7 @@ type mine struct {
 	methods []notify.Method
 	rules   []notify.Rule
 	quiet   *notify.QuietHours
+	requests
 }
 
 func (s *server) myDuty(q *req) error {
@@ -38,7 +39,10 @@ func (s *server) readMine(q *req) (v mine, err error) {
 	if v.rules, err = s.Notify.Rules(q.ctx, q.actor.ID); err != nil {
 		return v, err
 	}
-	v.quiet, err = s.Notify.Quiet(q.ctx, q.actor.ID)
+	if v.quiet, err = s.Notify.Quiet(q.ctx, q.actor.ID); err != nil {
+		return v, err
+	}
+	v.requests, err = s.requests(q)
 	return v, err
 }
 

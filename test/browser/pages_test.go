@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"fmt"
+	"html"
 	"io"
 	"net/http"
 	"os"
@@ -46,6 +47,8 @@ func (h *house) known() map[string][]string {
 		"GET /report":                           {"/report", "/report?kind=vulnerability"},
 		"GET /settings/people/{id}":             {"/settings/people/paul"},
 		"GET /settings/integrations/{id}":       {"/settings/integrations/prometheus", "/settings/integrations/shop-window", "/settings/integrations/uptime"},
+		"GET /on-call/policies":                 {"/on-call/policies", "/on-call/policies?simulate=1&service=payments&severity=sev1&away=ana&at=2026-12-25T03:00"},
+		"GET /on-call/swap":                     {html.UnescapeString(h.firstLink("/on-call/me", `href="(/on-call/swap\?[^"]+)"`))},
 		"GET /search":                           {"/search", "/search?q=paiements"},
 		"GET /a/{token}":                        {"/a/" + h.token(), "/a/unknown"},
 	}
