@@ -25,6 +25,7 @@ import (
 	"tocsin/internal/db/dbtest"
 	"tocsin/internal/finding"
 	"tocsin/internal/history"
+	"tocsin/internal/holiday"
 	"tocsin/internal/i18n"
 	"tocsin/internal/identity"
 	"tocsin/internal/incident"
@@ -86,6 +87,7 @@ func (p people) States(ctx context.Context, ids []string, _ time.Time) (map[stri
 
 func (people) Team(context.Context, string) ([]string, bool, error) { return nil, false, nil }
 func (people) Zone(context.Context) (string, error)                 { return "Europe/Paris", nil }
+func (people) Holidays(context.Context) (holiday.Calendar, error)   { return holiday.New("FR", nil), nil }
 
 func (p people) Known(ctx context.Context, ids []string) (map[string]notify.Person, error) {
 	out := map[string]notify.Person{}

@@ -83,10 +83,12 @@ type scheduleIn struct {
 }
 
 type gapView struct {
-	Schedule string `json:"schedule"`
-	Role     string `json:"role"`
-	From     stamp  `json:"from"`
-	To       stamp  `json:"to"`
+	Schedule string        `json:"schedule"`
+	Role     string        `json:"role"`
+	From     stamp         `json:"from"`
+	To       stamp         `json:"to"`
+	Reason   string        `json:"reason" enum:"nobody,suspended,on_leave"`
+	Person   maybe[person] `json:"person" doc:"Who should be on duty and is not there"`
 }
 
 type ladderView struct {
@@ -187,7 +189,7 @@ func (s *server) oncallCalls() {
 		return s.Oncall.RemoveOverride(ctx, in.ID)
 	})
 	s.swapCalls()
-	get(s, "/on-call/gaps", "on-call", "Times in which a schedule has nobody", func(ctx context.Context, in *struct {
+	get(s, "/on-call/gaps", "on-call", "Times in which a schedule has nobody, or somebody who is not there", func(ctx context.Context, in *struct {
 		Days int `query:"days" minimum:"1" maximum:"365" doc:"30 when not given"`
 	},
 	) (list[gapView], error) {
@@ -196,9 +198,10 @@ func (s *server) oncallCalls() {
 		}
 		l, err := s.Oncall.Gaps(ctx, in.Days)
 		return all(l, func(g oncall.Gap) gapView {
-			return gapView{Schedule: g.Schedule, Role: g.Role, From: at(g.From), To: at(g.To)}
+			return gapView{Schedule: g.Schedule, Role: g.Role, From: at(g.From), To: at(g.To), Reason: g.Reason, Person: somebody(g.Person)}
 		}), err
 	})
+	s.loadCalls()
 	get(s, "/policies", "on-call", "The escalation policies, by id", func(ctx context.Context, _ *none) (list[oncall.Policy], error) {
 		l, err := s.Oncall.Policies(ctx)
 		return all(l, same[oncall.Policy]), err

@@ -223,13 +223,13 @@ func (a *App) Handler() http.Handler {
 	mux.Handle("/v2/", in)
 	mux.Handle("/api/", api.New(api.Deps{
 		Ledger: a.ledger, Identity: a.Identity, Incident: a.Incident, Alert: a.Alert, Change: a.Change, Finding: a.Finding, Reports: a.Report, History: a.History, ExportIncidents: a.ExportIncidents, Triage: a.TriageReport, Replay: a.replay, Oncall: a.Oncall, Notify: a.Notify, Services: a.Continuity,
-		Session: a.session, Apply: a.Apply, Export: a.Export, Report: a.dossiers.Report, Sheet: a.Sheet, Doctor: a.Doctor, SelfTested: a.SelfTested, Log: a.cfg.Log, BaseURL: a.cfg.BaseURL, Version: cli.Version,
+		Session: a.session, Apply: a.Apply, Export: a.Export, Report: a.dossiers.Report, Sheet: a.Sheet, Doctor: a.Doctor, Load: a.Load, SelfTested: a.SelfTested, Log: a.cfg.Log, BaseURL: a.cfg.BaseURL, Version: cli.Version,
 	}))
 	mux.Handle("/channel/twilio/", channel.NewTwilio(a.Notify, a.smsGateway, a.voiceGateway, a.BaseURL, a.cfg.Log))
 	a.mountPractice(mux)
 	mux.Handle("/", web.New(web.Deps{
 		Identity: a.Identity, Incident: a.Incident, Alert: a.Alert, Change: a.Change, Ledger: a.ledger, Oncall: a.Oncall, Notify: a.Notify,
-		Finding: a.Finding, Report: a.Report, History: a.History, ExportIncidents: a.ExportIncidents, Triage: a.TriageReport, Replay: a.replay, Known: a.KnownTroubles, Service: a.Continuity, Dossier: a.dossiers, Ready: a.ready, Doctor: a.Doctor, Readiness: a.Readiness, Rehearse: a.Rehearse, Clock: a.cfg.Clock, Log: a.cfg.Log, BaseURL: a.cfg.BaseURL, Version: cli.Version,
+		Finding: a.Finding, Report: a.Report, History: a.History, ExportIncidents: a.ExportIncidents, Triage: a.TriageReport, Replay: a.replay, Known: a.KnownTroubles, Service: a.Continuity, Dossier: a.dossiers, Ready: a.ready, Doctor: a.Doctor, Readiness: a.Readiness, Load: a.Load, Rehearse: a.Rehearse, Clock: a.cfg.Clock, Log: a.cfg.Log, BaseURL: a.cfg.BaseURL, Version: cli.Version,
 	}))
 	return mux
 }

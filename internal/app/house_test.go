@@ -18,7 +18,7 @@ type pkg struct {
 }
 
 var layers = map[string][]string{
-	"platform": {"kit", "db", "ledger", "due", "doc", "text", "once"},
+	"platform": {"kit", "db", "ledger", "due", "doc", "text", "once", "holiday"},
 	"modules":  {"alert", "finding", "report", "incident", "oncall", "notify", "comms", "regulatory", "change", "continuity", "history", "risk", "assurance", "identity"},
 	"edges":    {"web", "api", "ingest", "channel", "cli", "i18n", "orgfile", "timeline", "dossier"},
 }

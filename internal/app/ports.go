@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tocsin/internal/finding"
+	"tocsin/internal/holiday"
 	"tocsin/internal/identity"
 	"tocsin/internal/incident"
 	"tocsin/internal/kit"
@@ -77,6 +78,9 @@ func (p ports) States(ctx context.Context, ids []string, at time.Time) (map[stri
 			if !at.Before(l.From) && at.Before(l.To) {
 				s.OnLeave = true
 			}
+			if at.Before(l.To) {
+				s.Leave = append(s.Leave, oncall.Span{From: l.From, To: l.To})
+			}
 		}
 		out[who.ID] = s
 	}
@@ -97,6 +101,12 @@ func (k asker) AskStill(ctx context.Context, q oncall.Question) error {
 		Confidential: i.Confidential, Args: map[string]any{"title": i.Title, "until": q.Until},
 	})
 	return err
+}
+
+// Holidays are those of the organisation's country and its own.
+func (p ports) Holidays(ctx context.Context) (holiday.Calendar, error) {
+	o, err := p.a.Identity.Organisation(ctx)
+	return o.Calendar(), err
 }
 
 // Team gives the members of a team.

@@ -79,6 +79,7 @@ func (a *App) reactions() []ledger.Consumer {
 			"override.created": on(a.coverageChanged),
 			"override.removed": on(a.coverageChanged),
 			"person.suspended": on(a.coverageChanged),
+			"person.changed":   on(a.coverageChanged),
 			"person.removed":   on(a.coverageChanged),
 		}),
 		consumer("swaps", table{

@@ -86,22 +86,22 @@ func Date(lang string, t time.Time, zone *time.Location) string {
 	if t.IsZero() {
 		return "–"
 	}
-	l := t.In(zone)
-	d := strconv.Itoa(l.Day())
-	if lang == "fr" && l.Day() == 1 {
-		d = "1er"
-	}
-	return d + " " + months[lang2(lang)][l.Month()-1] + " " + strconv.Itoa(l.Year())
+	return DayMonth(lang, t, zone) + " " + strconv.Itoa(t.In(zone).Year())
 }
 
 // Day writes the weekday and the day: Mon 23 Nov.
 func Day(lang string, t time.Time, zone *time.Location) string {
+	return weekdays[lang2(lang)][t.In(zone).Weekday()] + " " + DayMonth(lang, t, zone)
+}
+
+// DayMonth writes the day without its year: 23 Nov.
+func DayMonth(lang string, t time.Time, zone *time.Location) string {
 	l := t.In(zone)
 	d := strconv.Itoa(l.Day())
 	if lang == "fr" && l.Day() == 1 {
 		d = "1er"
 	}
-	return weekdays[lang2(lang)][l.Weekday()] + " " + d + " " + months[lang2(lang)][l.Month()-1]
+	return d + " " + months[lang2(lang)][l.Month()-1]
 }
 
 func clock(l time.Time) string {

@@ -3,12 +3,14 @@
 package identity
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"sync"
 	"time"
 
 	"tocsin/internal/db"
+	"tocsin/internal/holiday"
 	"tocsin/internal/kit"
 )
 
@@ -37,6 +39,15 @@ type Team struct {
 	ID      string   `json:"id"`
 	Name    string   `json:"name,omitempty"`
 	Members []string `json:"members"`
+}
+
+// Calendar is the public holidays of the country with the organisation's own days.
+func (o Organisation) Calendar() holiday.Calendar {
+	own := make(map[string]string, len(o.Holidays))
+	for _, h := range o.Holidays {
+		own[h.Date] = cmp.Or(h.Name, h.Date)
+	}
+	return holiday.New(o.Country, own)
 }
 
 // Holiday is a day off besides the country's, Date as 2026-11-23.

@@ -344,3 +344,19 @@ func (s *Service) Actions(ctx context.Context, f ActionFilter) ([]Action, error)
 	err := needToKnow(ctx, q).OrderExpr("CASE WHEN a.due = '' THEN 1 ELSE 0 END, a.due, a.number").Limit(kit.MaxLimit).Scan(ctx)
 	return out, db.MapError(err)
 }
+
+// FalseAlarms gives those of the incidents that were cancelled. It asks for no right and
+// says nothing more of them: for other modules.
+func (s *Service) FalseAlarms(ctx context.Context, ids []string) (map[string]bool, error) {
+	out := map[string]bool{}
+	for part := range slices.Chunk(ids, 500) {
+		var found []string
+		if err := s.d.Read(ctx).NewSelect().TableExpr("incident").Column("id").Where("id IN (?) AND status = 'cancelled'", bun.List(part)).Scan(ctx, &found); err != nil {
+			return nil, db.MapError(err)
+		}
+		for _, id := range found {
+			out[id] = true
+		}
+	}
+	return out, nil
+}

@@ -191,8 +191,8 @@ func TestGapsAndCalendarFile(t *testing.T) {
 		gaps, err := b.s.Gaps(b.ctx, 8)
 		b.must(err)
 		want := []oncall.Gap{
-			{Schedule: "primary", Role: "primary", From: monday.Add(7 * time.Hour), To: monday.Add(7*24*time.Hour - 3*time.Hour)},
-			{Schedule: "primary", Role: "primary", From: monday.Add(7*24*time.Hour + 7*time.Hour), To: monday.Add(8 * 24 * time.Hour)},
+			{Schedule: "primary", Role: "primary", From: monday.Add(7 * time.Hour), To: monday.Add(7*24*time.Hour - 3*time.Hour), Reason: oncall.GapNobody},
+			{Schedule: "primary", Role: "primary", From: monday.Add(7*24*time.Hour + 7*time.Hour), To: monday.Add(8 * 24 * time.Hour), Reason: oncall.GapNobody},
 		}
 		if !slices.Equal(gaps, want) {
 			b.t.Fatalf("%+v", gaps)

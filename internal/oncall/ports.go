@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"tocsin/internal/holiday"
 	"tocsin/internal/kit"
 )
 
@@ -18,6 +19,8 @@ type PersonState struct {
 	Name      string
 	Suspended bool
 	OnLeave   bool
+	// Leave are the times away that are not over.
+	Leave []Span
 }
 
 // People knows the people of the house.
@@ -28,6 +31,8 @@ type People interface {
 	Team(ctx context.Context, id string) (members []string, ok bool, err error)
 	// Zone is the organisation's time zone.
 	Zone(ctx context.Context) (string, error)
+	// Holidays are the public holidays of the organisation.
+	Holidays(ctx context.Context) (holiday.Calendar, error)
 }
 
 // Method is a way by which a person is reached after a page.

@@ -2,6 +2,7 @@ package oncall
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"tocsin/internal/db"
@@ -290,7 +291,7 @@ func (s *Service) intervals(ctx context.Context, id string, from, to time.Time) 
 }
 
 // Gaps gives the times in the coming days, at most 366, in which a schedule has
-// nobody, or somebody who no longer works here; a leave is not looked at.
+// nobody, or somebody who no longer works here or is on leave.
 func (s *Service) Gaps(ctx context.Context, days int) ([]Gap, error) {
 	if err := s.p.Rights.Require(ctx, "schedule.see"); err != nil {
 		return nil, err
@@ -321,20 +322,39 @@ func (s *Service) Gaps(ctx context.Context, days int) ([]Gap, error) {
 	}
 	var out []Gap
 	for i, list := range all {
-		open := false
+		sc := &r.schedules[i]
 		for _, iv := range list {
-			st, ok := states[iv.Person]
-			if ok && !st.Suspended {
-				open = false
-				continue
+			for _, g := range empty(iv, states) {
+				g.Schedule, g.Role = sc.ID, sc.Duty
+				if n := len(out) - 1; n >= 0 && out[n].To.Equal(g.From) && out[n].Schedule == g.Schedule && out[n].Reason == g.Reason && out[n].Person == g.Person {
+					out[n].To = g.To
+					continue
+				}
+				out = append(out, g)
 			}
-			if n := len(out); open {
-				out[n-1].To = iv.To
-				continue
-			}
-			open = true
-			out = append(out, Gap{Schedule: r.schedules[i].ID, Role: r.schedules[i].Duty, From: iv.From, To: iv.To})
 		}
 	}
 	return out, nil
+}
+
+// empty gives the parts of a turn in which nobody is there.
+func empty(iv Interval, states map[string]PersonState) []Gap {
+	st, ok := states[iv.Person]
+	who := Person{ID: iv.Person, Name: st.Name}
+	switch {
+	case iv.Person == "":
+		return []Gap{{From: iv.From, To: iv.To, Reason: GapNobody}}
+	case !ok || st.Suspended:
+		return []Gap{{From: iv.From, To: iv.To, Reason: GapSuspended, Person: who}}
+	}
+	var out []Gap
+	at := iv.From
+	for _, l := range slices.SortedFunc(slices.Values(st.Leave), func(a, b Span) int { return a.From.Compare(b.From) }) {
+		from, to := later(at, l.From), earlier(iv.To, l.To)
+		if from.Before(to) {
+			out = append(out, Gap{From: from, To: to, Reason: GapLeave, Person: who})
+			at = to
+		}
+	}
+	return out
 }

@@ -14,6 +14,7 @@ import (
 	"tocsin/internal/db"
 	"tocsin/internal/db/dbtest"
 	"tocsin/internal/due"
+	"tocsin/internal/holiday"
 	"tocsin/internal/kit"
 	"tocsin/internal/ledger"
 	"tocsin/internal/oncall"
@@ -27,6 +28,7 @@ type house struct {
 	mu          sync.Mutex
 	unreachable map[string]bool
 	onLeave     map[string]bool
+	leave       map[string][]oncall.Span
 	commander   []string
 	denied      map[kit.Use]bool
 	policies    map[string]string
@@ -46,7 +48,7 @@ func (h *house) States(_ context.Context, ids []string, _ time.Time) (map[string
 	out := map[string]oncall.PersonState{}
 	for _, id := range ids {
 		if slices.Contains(everybody, id) {
-			out[id] = oncall.PersonState{Name: strings.ToUpper(id[:1]) + id[1:], OnLeave: h.onLeave[id]}
+			out[id] = oncall.PersonState{Name: strings.ToUpper(id[:1]) + id[1:], OnLeave: h.onLeave[id], Leave: h.leave[id]}
 		}
 	}
 	return out, nil
@@ -57,6 +59,10 @@ func (h *house) Team(_ context.Context, id string) ([]string, bool, error) {
 }
 
 func (h *house) Zone(context.Context) (string, error) { return "Europe/Paris", nil }
+
+func (h *house) Holidays(context.Context) (holiday.Calendar, error) {
+	return holiday.New("FR", nil), nil
+}
 
 func (h *house) Reachable(_ context.Context, people []string) (map[string]bool, error) {
 	out := map[string]bool{}
@@ -121,7 +127,7 @@ func each(t *testing.T, fn func(b *bench)) {
 		go func() { done <- b.w.Run(ctx) }()
 		t.Cleanup(func() {
 			cancel()
-			if err := <-done; err != nil {
+			if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
 				t.Errorf("worker: %v", err)
 			}
 		})

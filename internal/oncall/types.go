@@ -235,12 +235,22 @@ type Duty struct {
 	Reachable bool `json:"reachable"`
 }
 
-// Gap is a time in which nobody is on duty.
+// Reasons of a Gap.
+const (
+	GapNobody    = "nobody"
+	GapSuspended = "suspended"
+	GapLeave     = "on_leave"
+)
+
+// Gap is a time in which nobody is on duty, or somebody who is not there.
 type Gap struct {
 	Schedule string    `json:"schedule"`
 	Role     string    `json:"role"`
 	From     time.Time `json:"from"`
 	To       time.Time `json:"to"`
+	Reason   string    `json:"reason"`
+	// Person is who should be on duty and is not there.
+	Person Person `json:"person,omitzero"`
 }
 
 // View is one schedule with its intervals.

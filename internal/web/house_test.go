@@ -21,6 +21,7 @@ import (
 	"tocsin/internal/dossier"
 	"tocsin/internal/finding"
 	"tocsin/internal/history"
+	"tocsin/internal/holiday"
 	"tocsin/internal/identity"
 	"tocsin/internal/incident"
 	"tocsin/internal/kit"
@@ -126,6 +127,8 @@ func (d duty) States(ctx context.Context, ids []string, _ time.Time) (map[string
 }
 func (duty) Team(context.Context, string) ([]string, bool, error) { return nil, false, nil }
 func (duty) Zone(context.Context) (string, error)                 { return "Europe/Paris", nil }
+func (duty) Holidays(context.Context) (holiday.Calendar, error)   { return holiday.New("FR", nil), nil }
+
 func (duty) Reachable(_ context.Context, people []string) (map[string]bool, error) {
 	out := map[string]bool{}
 	for _, p := range people {
@@ -258,6 +261,12 @@ func open(t *testing.T) *house {
 		},
 		Notify: h.notify, Dossier: dossier.New(h.incident, h.l, names), Clock: clock,
 		Log: slog.New(slog.NewTextHandler(t.Output(), nil)), BaseURL: "http://tocsin.example", Version: "test",
+		Load: func(_ context.Context, from, to time.Time) (kit.Load, error) {
+			weeks := []kit.WeekLoad{{From: from, Calls: 3, NightCalls: 1}, {From: from.AddDate(0, 0, 7)}}
+			return kit.Load{From: from, To: to, People: []kit.PersonLoad{
+				{ID: "ana", Name: "Ana Lopez", Duty: 84 * time.Hour, Nights: 3, Weekend: 48 * time.Hour, Calls: 3, NightCalls: 1, Interrupted: 1, Needed: 2, Weeks: weeks},
+			}}, nil
+		},
 		Readiness: func(ctx context.Context) (kit.Readiness, error) {
 			if err := h.identity.Require(ctx, "page.someone"); err != nil {
 				return kit.Readiness{}, err

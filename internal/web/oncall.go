@@ -15,6 +15,9 @@ import (
 // ahead is how far the schedule and its gaps are shown.
 const ahead = 30
 
+// calendarSpan is how many weeks the calendar of a schedule shows.
+const calendarSpan = 5
+
 func (s *server) oncallRoutes() {
 	s.get("/on-call", s.oncallNow)
 	s.post("/on-call", s.callSomeone)
@@ -30,6 +33,7 @@ func (s *server) oncallRoutes() {
 	s.get("/on-call/policies", s.policiesPage)
 	s.get("/on-call/me", s.myDuty)
 	s.get("/on-call/readiness", s.readinessPage)
+	s.get("/on-call/load", s.loadPage)
 	s.get("/on-call/swap", s.swapPage)
 	s.post("/on-call/swaps", s.askSwap)
 	s.post("/on-call/swaps/{id}/{do}", s.swapDo)
@@ -44,6 +48,7 @@ type rota struct {
 	all       []oncall.Schedule
 	schedule  oncall.Schedule
 	slots     []oncall.Slot
+	weeks     [][]calendarDay
 	overrides []oncall.Override
 	names     map[string]string
 }
@@ -63,6 +68,15 @@ func (s *server) rota(q *req, id string) (rota, error) {
 	if v.slots, err = s.Oncall.Intervals(q.ctx, id, q.now, q.now.AddDate(0, 0, ahead)); err != nil {
 		return v, err
 	}
+	all, err := s.Oncall.Intervals(q.ctx, id, q.now.AddDate(0, 0, -7), q.now.AddDate(0, 0, 7*calendarSpan))
+	if err != nil {
+		return v, err
+	}
+	org, err := s.Identity.Organisation(q.ctx)
+	if err != nil {
+		return v, err
+	}
+	v.weeks = weeksOf(all, q.now, q.now, calendarSpan, q.zone, org.Calendar(), q.actor.ID)
 	if v.overrides, err = s.Oncall.Overrides(q.ctx, id, q.now); err != nil {
 		return v, err
 	}
@@ -110,8 +124,9 @@ func (s *server) calendar(q *req) error {
 
 // dryRun is the simulation that the page of policies shows; nil before it is asked for.
 type dryRun struct {
-	q      oncall.SimulateQuery
-	result *oncall.Simulation
+	q                oncall.SimulateQuery
+	result           *oncall.Simulation
+	services, people []option
 }
 
 func (s *server) policiesPage(q *req) error {
@@ -123,7 +138,20 @@ func (s *server) policiesPage(q *req) error {
 	if err != nil {
 		return err
 	}
-	run := dryRun{q: oncall.SimulateQuery{Policy: q.query("policy"), Severity: q.query("severity")}}
+	run := dryRun{q: oncall.SimulateQuery{Policy: q.query("policy"), Service: q.query("service"), Severity: q.query("severity")}}
+	if x := q.query("away"); x != "" {
+		run.q.Away = []string{x}
+	}
+	services, err := s.serviceNames(q.ctx, q.lang)
+	if err != nil {
+		return err
+	}
+	run.services = append([]option{{"", q.t("web.call.service.none")}}, personOptions(services, "")...)
+	people, err := s.Identity.Names(q.ctx)
+	if err != nil {
+		return err
+	}
+	run.people = append([]option{{"", q.t("web.simulate.away.nobody")}}, personOptions(people, "")...)
 	if q.query("simulate") != "" {
 		if run.q.At, err = q.when("at"); err != nil {
 			return q.again(err, "oncall", q.t("web.oncall.policies"), policiesView(policies, run, names))
@@ -317,4 +345,9 @@ func causeWord(ctx context.Context, cause string) string {
 		return t(ctx, cause)
 	}
 	return cause
+}
+
+// gapWord says why nobody is there.
+func gapWord(ctx context.Context, g oncall.Gap) string {
+	return t(ctx, "web.gap."+g.Reason, "name", g.Person.Name)
 }

@@ -60,6 +60,8 @@ type Deps struct {
 	Replay func(ctx context.Context, source, payload string) (alert.Payload, error)
 	// Doctor looks for what would fail when it is needed; nil offers no check.
 	Doctor func(ctx context.Context) ([]kit.Finding, error)
+	// Load tells how on-call lay on people in a span of time; nil offers no page.
+	Load func(ctx context.Context, from, to time.Time) (kit.Load, error)
 	// Readiness looks at what stands between an alarm and a person; nil offers no page.
 	Readiness func(ctx context.Context) (kit.Readiness, error)
 	// Ready answers nil when all parts work.

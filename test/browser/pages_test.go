@@ -259,7 +259,7 @@ func fileName(path string) string {
 	case name == "":
 		return "now"
 	case len(name) > 60:
-		return name[:8]
+		return name[:24]
 	}
 	return name
 }
