@@ -42,6 +42,7 @@ type App struct {
 	// client is the one way out for requests, out are the senders by kind of method.
 	client *http.Client
 	out    map[string]notify.Sender
+	push   *pushKeys
 
 	Identity   *identity.Service
 	Continuity *continuity.Service
@@ -73,7 +74,7 @@ func Open(ctx context.Context, cfg Config) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &App{cfg: cfg, db: d}
+	a := &App{cfg: cfg, db: d, push: &pushKeys{db: d, secret: key}}
 	var opts []ledger.Option
 	if key != nil {
 		opts = append(opts, ledger.WithSecretKey(key))
@@ -226,10 +227,11 @@ func (a *App) Handler() http.Handler {
 		Session: a.session, Apply: a.Apply, Export: a.Export, Report: a.dossiers.Report, Sheet: a.Sheet, Doctor: a.Doctor, Load: a.Load, SelfTested: a.SelfTested, Log: a.cfg.Log, BaseURL: a.cfg.BaseURL, Version: cli.Version,
 	}))
 	mux.Handle("/channel/twilio/", channel.NewTwilio(a.Notify, a.smsGateway, a.voiceGateway, a.BaseURL, a.cfg.Log))
+	mux.Handle(channel.SlackInteractions, channel.NewSlackButtons(a.Notify, a.slackApp, a.client, a.cfg.Log))
 	a.mountPractice(mux)
 	mux.Handle("/", web.New(web.Deps{
 		Identity: a.Identity, Incident: a.Incident, Alert: a.Alert, Change: a.Change, Ledger: a.ledger, Oncall: a.Oncall, Notify: a.Notify,
-		Finding: a.Finding, Report: a.Report, History: a.History, ExportIncidents: a.ExportIncidents, Triage: a.TriageReport, Replay: a.replay, Known: a.KnownTroubles, Service: a.Continuity, Dossier: a.dossiers, Ready: a.ready, Doctor: a.Doctor, Readiness: a.Readiness, Load: a.Load, Rehearse: a.Rehearse, Clock: a.cfg.Clock, Log: a.cfg.Log, BaseURL: a.cfg.BaseURL, Version: cli.Version,
+		Finding: a.Finding, Report: a.Report, History: a.History, ExportIncidents: a.ExportIncidents, Triage: a.TriageReport, Replay: a.replay, Known: a.KnownTroubles, Service: a.Continuity, Dossier: a.dossiers, Ready: a.ready, Doctor: a.Doctor, Readiness: a.Readiness, Load: a.Load, PushKey: a.PushKey, Rehearse: a.Rehearse, Clock: a.cfg.Clock, Log: a.cfg.Log, BaseURL: a.cfg.BaseURL, Version: cli.Version,
 	}))
 	return mux
 }

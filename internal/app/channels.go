@@ -30,9 +30,11 @@ func (a *App) senders() map[string]notify.Sender {
 	}
 	out := channel.Chats(a.client, a.cfg.Clock)
 	maps.Copy(out, map[string]notify.Sender{
+		"push":    channel.NewPush(a.client, a.cfg.Clock, a.push.get, a.pushSubject),
 		"email":   channel.NewEmail(a.cfg.Clock, a.relay),
 		"webhook": channel.NewWebhook(a.client, a.cfg.Clock, nil),
 		"sms":     channel.NewSMS(a.client, a.cfg.Clock, a.smsGateway, a.BaseURL),
+		"slack":   channel.NewSlack(a.client, a.slackApp),
 		"voice":   channel.NewVoice(a.client, a.cfg.Clock, a.voiceGateway, a.BaseURL),
 	})
 	return out
@@ -114,6 +116,26 @@ func (a *App) voiceGateway(ctx context.Context) (channel.Gateway, error) {
 		return channel.Gateway{}, err
 	}
 	return gatewayOf(c.Voice)
+}
+
+// slackApp is the app of Slack that the organisation file sets.
+func (a *App) slackApp(ctx context.Context) (channel.SlackApp, error) {
+	c, err := a.channels(ctx)
+	if err != nil || c.Slack == nil {
+		return channel.SlackApp{}, err
+	}
+	out := channel.SlackApp{APIURL: c.Slack.APIURL}
+	for path, to := range map[string]*string{c.Slack.TokenFile: &out.Token, c.Slack.SigningSecretFile: &out.SigningSecret} {
+		if path == "" {
+			continue
+		}
+		secret, err := os.ReadFile(path)
+		if err != nil {
+			return channel.SlackApp{}, kit.Internal(fmt.Errorf("secret of Slack: %w", err))
+		}
+		*to = strings.TrimSpace(string(secret))
+	}
+	return out, nil
 }
 
 func gatewayOf(g *orgfile.Gateway) (channel.Gateway, error) {

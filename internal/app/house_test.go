@@ -20,12 +20,12 @@ type pkg struct {
 var layers = map[string][]string{
 	"platform": {"kit", "db", "ledger", "due", "doc", "text", "once", "holiday"},
 	"modules":  {"alert", "finding", "report", "incident", "oncall", "notify", "comms", "regulatory", "change", "continuity", "history", "risk", "assurance", "identity"},
-	"edges":    {"web", "api", "ingest", "channel", "cli", "i18n", "orgfile", "timeline", "dossier"},
+	"edges":    {"web", "api", "ingest", "channel", "cli", "i18n", "orgfile", "timeline", "dossier", "transfer"},
 }
 
 // mayImport names the edges that another edge may use: words and readings, no
 // decisions.
-var sharedEdges = []string{"i18n", "timeline", "dossier", "orgfile"}
+var sharedEdges = []string{"i18n", "timeline", "dossier", "orgfile", "transfer"}
 
 func layerOf(name string) string {
 	for layer, names := range layers {

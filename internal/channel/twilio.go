@@ -154,11 +154,11 @@ func (t *Twilio) reply(w http.ResponseWriter, r *http.Request) error {
 		return say("", i18n.T("en", "message.answered.unknown", nil)+" / "+i18n.T("fr", "message.answered.unknown", nil))
 	}
 	done, err := t.answers.AnswerReply(r.Context(), "sms", r.PostFormValue("From"), accept, kit.ViaSMS)
-	return t.answered(err, done, accept, say)
+	return answered(err, done, accept, say)
 }
 
 // answered says to whoever answered what came of it.
-func (t *Twilio) answered(err error, done notify.Replied, accept bool, say func(lang, text string) error) error {
+func answered(err error, done notify.Replied, accept bool, say func(lang, text string) error) error {
 	lang := cmp.Or(done.Language, "en")
 	var known *kit.Error
 	switch {
@@ -195,5 +195,5 @@ func (t *Twilio) key(w http.ResponseWriter, r *http.Request) error {
 		return say(lang, i18n.T(lang, "message.answered.again", nil))
 	}
 	err = t.answers.AnswerDelivery(r.Context(), id, pressed == "1", kit.ViaVoice)
-	return t.answered(err, notify.Replied{Language: lang, Ref: d.Ref, Page: d.Message == "page"}, pressed == "1", say)
+	return answered(err, notify.Replied{Language: lang, Ref: d.Ref, Page: d.Message == "page"}, pressed == "1", say)
 }

@@ -29,7 +29,7 @@ var examples = map[string]string{
 	"serve":        "tocsin serve --base-url https://tocsin.example.com",
 	"demo":         "tocsin demo",
 	"apply":        "tocsin apply -f company.yaml --dry-run\ntocsin apply -f company.yaml --server https://tocsin.example.com",
-	"import":       "tocsin import incidents.csv --as old-tracker --dry-run",
+	"import":       "tocsin import incidents.csv --as old-tracker --dry-run\ntocsin import --from opsgenie --url https://api.opsgenie.com --key-file key --save opsgenie.json --dry-run\ntocsin import --from opsgenie opsgenie.json",
 	"witness":      "tocsin witness --url https://tocsin.example.com --token-file token --person witness --shout-url https://elsewhere.example/hook",
 	"export":       "tocsin export --config -o company.yaml",
 	"token create": "tocsin token create --name laptop --role responder --for ana",

@@ -12,11 +12,14 @@ import (
 	"tocsin/internal/kit"
 )
 
-// Import is the flags of tocsin import.
+// Import is the flags of tocsin import: past incidents, or the on-call of another product.
 type Import struct {
 	Place
-	File      string            `arg:"" help:"The file; - for standard input."`
-	From      string            `help:"What it is: veris or csv; found out when not given." placeholder:"FORMAT"`
+	File      string            `arg:"" optional:"" help:"The file; - for standard input."`
+	From      string            `help:"What it is: past incidents as veris or csv (found out when not given), or the on-call of pagerduty, opsgenie, oncall or goalert." placeholder:"FORMAT"`
+	URL       string            `name:"url" help:"For the on-call of a product: its API, read instead of a file." placeholder:"URL"`
+	KeyFile   string            `name:"key-file" help:"File with the API key or token of that product; - for standard input." placeholder:"FILE"`
+	Save      string            `help:"Keep what was read from --url as a file that can be imported again." placeholder:"FILE"`
 	As        string            `help:"What the incidents come from, as an id; the name of the file when not given. The same record under the same name is never taken twice." placeholder:"SOURCE"`
 	Map       map[string]string `help:"For csv: which column is what, as title=Objet;occurred=Date." placeholder:"FIELD=HEAD;…"`
 	DateOrder string            `name:"date-order" help:"For csv: dmy or mdy; found out when not given." placeholder:"ORDER"`
@@ -61,6 +64,9 @@ func nameOf(path string) string {
 func (r *run) imports(ctx context.Context) error {
 	o := r.g.Import
 	o.DryRun = r.g.DryRun
+	if o.File == "" {
+		return kit.InvalidField("file", "error.required")
+	}
 	in, name := r.s.In, ""
 	if o.File != "-" {
 		f, err := os.Open(o.File)

@@ -73,7 +73,10 @@ func (r *run) local(ctx context.Context, command string) (ok bool, err error) {
 		return true, err
 	case "apply":
 		return true, r.apply(ctx)
-	case "import <file>":
+	case "import", "import <file>":
+		if r.transfers() {
+			return true, r.transfer(ctx)
+		}
 		return true, r.imports(ctx)
 	case "export":
 		if format := g.Export.Incidents; format != "" {
@@ -155,15 +158,24 @@ func (r *run) apply(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var changes []kit.Change
-	if r.remote() {
-		changes, err = r.applyRemote(ctx, file)
-	} else {
-		changes, err = r.do.Apply(ctx, g.Apply, file)
-	}
+	changes, err := r.bring(ctx, g.Apply, file)
 	if err != nil {
 		return err
 	}
+	return r.changed(changes)
+}
+
+// bring applies an organisation file, here or on a server.
+func (r *run) bring(ctx context.Context, o Apply, file []byte) ([]kit.Change, error) {
+	if r.remote() {
+		return r.applyRemote(ctx, o, file)
+	}
+	return r.do.Apply(ctx, o, file)
+}
+
+// changed says what was applied.
+func (r *run) changed(changes []kit.Change) error {
+	g := r.g
 	if g.JSON {
 		return r.asJSON(changes)
 	}
@@ -185,20 +197,20 @@ func (r *run) apply(ctx context.Context) error {
 	return nil
 }
 
-func (r *run) applyRemote(ctx context.Context, file []byte) ([]kit.Change, error) {
+func (r *run) applyRemote(ctx context.Context, o Apply, file []byte) ([]kit.Change, error) {
 	c, err := r.client()
 	if err != nil {
 		return nil, err
 	}
 	q := url.Values{}
-	if r.g.DryRun {
+	if o.DryRun {
 		q.Set("dry_run", "true")
 	}
-	if r.g.Apply.Prune {
+	if o.Prune {
 		q.Set("prune", "true")
 	}
-	if r.g.Apply.Reason != "" {
-		q.Set("reason", r.g.Apply.Reason)
+	if o.Reason != "" {
+		q.Set("reason", o.Reason)
 	}
 	raw, err := c.Do(ctx, http.MethodPost, "/apply?"+q.Encode(), "application/yaml", file, "")
 	if err != nil {

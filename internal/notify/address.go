@@ -19,6 +19,9 @@ var Kinds = []string{
 
 var number = regexp.MustCompile(`^\+[1-9][0-9]{5,14}$`)
 
+// member is the id of a member of a Slack workspace.
+var member = regexp.MustCompile(`^[UW][A-Z0-9]{2,30}$`)
+
 func checkMethod(f *kit.Fields, path string, m Method) {
 	if !kit.IsSlug(m.ID) {
 		f.Add(path+".id", "notify.error.bad_id")
@@ -40,6 +43,9 @@ func goodAddress(kind, to string) bool {
 		return false
 	}
 	switch kind {
+	case "push":
+		_, err := ParseSubscription(to)
+		return err == nil
 	case "email":
 		a, err := mail.ParseAddress(to)
 		return err == nil && a.Address == to
@@ -52,6 +58,8 @@ func goodAddress(kind, to string) bool {
 		return !slices.ContainsFunc(carried[kind], func(name string) bool { return q.Get(name) == "" })
 	case "sms", "voice":
 		return number.MatchString(to)
+	case "slack":
+		return member.MatchString(to)
 	}
 	return true
 }

@@ -11,6 +11,11 @@ import (
 type Brief struct {
 	// Head is what comes first and is never cut, What may be shortened.
 	Head, What string
+	// More is what a screen has room for besides.
+	More string
+	// Accept and Refuse are what the two answers are called on a button; Refuse is empty
+	// where there is nothing to refuse, both where nothing is asked.
+	Accept, Refuse string
 	// Reply says how to answer by a reply; it is left out where nobody reads replies.
 	Reply string
 	// Link is where it is answered; empty where there is none.

@@ -100,6 +100,9 @@ func (s *Service) viewDeliveries(ctx context.Context, ds []row) ([]Delivery, err
 
 // mask leaves as much of an address as its owner needs to know it again.
 func mask(to string) string {
+	if s, err := ParseSubscription(to); err == nil {
+		return "https://" + s.Endpoint.Host + "/…"
+	}
 	if name, host, ok := strings.Cut(to, "@"); ok && name != "" {
 		return name[:1] + "…@" + host
 	}

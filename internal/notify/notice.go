@@ -308,10 +308,11 @@ func (s *Service) renderNotice(ctx context.Context, d *row) (*letter, webhook, e
 		m.Second = s.t(lang, "message."+kind+".link", "url", m.Link)
 	}
 	if d.Person != "" {
-		m.Brief = Brief{What: m.Subject, Reply: s.t(lang, "message.confirm.reply"), Spoken: m.Subject + ". " + body, Keys: s.t(lang, "message.confirm.keys")}
+		m.Brief = Brief{What: m.Subject, Accept: m.Button, Reply: s.t(lang, "message.confirm.reply"), Spoken: m.Subject + ". " + body, Keys: s.t(lang, "message.confirm.keys")}
 		if n.question {
 			m.Asks = true
 			m.Brief.Reply, m.Brief.Keys = s.t(lang, "message.question.reply"), s.t(lang, "message.question.keys")
+			m.Brief.Accept, m.Brief.Refuse = s.t(lang, "message.question.accept"), s.t(lang, "message.question.refuse")
 		}
 	} else {
 		m.Brief.Spoken = m.Subject + ". " + body

@@ -82,6 +82,9 @@ type Message struct {
 	// Language is that of the recipient, Brief the message for a small screen and a call.
 	Language string
 	Brief    Brief
+	// Topic is what the message is about: it may take the place of an earlier one of the
+	// same topic, which it repeats or goes on from. Empty replaces nothing but itself.
+	Topic string
 	// Body is the JSON of a webhook.
 	Body []byte
 	// MessageID and References are the e-mail headers of these names.

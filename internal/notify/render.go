@@ -69,6 +69,7 @@ type letter struct {
 	// Brief is its Link aside; Asks tells that a reply may also say no.
 	Brief Brief
 	Asks  bool
+	Topic string
 }
 
 var letterHTML = template.Must(template.New("mail").Parse(`<!doctype html>
@@ -101,6 +102,19 @@ func (m *letter) text() string {
 		b.WriteString("\n" + m.Footer + "\n")
 	}
 	return b.String()
+}
+
+// more is what the letter says beyond what its brief begins with.
+func (m *letter) more() string {
+	lines := m.Lines
+	if len(lines) > 0 && lines[0] == m.Brief.What {
+		lines = lines[1:]
+	}
+	lines = slices.Clone(lines)
+	for _, l := range m.Listed {
+		lines = append(lines, "- "+l)
+	}
+	return strings.Join(lines, "\n")
 }
 
 func (m *letter) html() (string, error) {
@@ -178,7 +192,8 @@ func (s *Service) render(ctx context.Context, d *row) (Message, error) {
 			body.Footer = strings.TrimSpace(hint + "\n" + body.Footer)
 		}
 	}
-	m.Subject, m.Text, m.Language, m.Brief = body.Subject, body.text(), d.Language, body.Brief
+	m.Subject, m.Text, m.Language, m.Brief, m.Topic = body.Subject, body.text(), d.Language, body.Brief, body.Topic
+	m.Brief.More = body.more()
 	if m.Brief.What == "" {
 		m.Brief.What = body.Subject
 	}
@@ -272,6 +287,10 @@ func (s *Service) renderPage(ctx context.Context, d *row) (*letter, webhook, err
 		}
 	}
 	m, err := s.pageMail(ctx, d, p, incidents, alerts)
+	// What names several bundles must not be replaced by a message about one of them.
+	if err == nil && !slices.ContainsFunc(ps, func(x Page) bool { return x.Bundle != p.Bundle }) {
+		m.Topic = p.Bundle
+	}
 	return m, webhook{Type: "page", Data: data}, err
 }
 
@@ -330,7 +349,13 @@ func (s *Service) pageMail(ctx context.Context, d *row, p Page, incidents []Page
 		m.Lines = append(m.Lines, s.t(lang, "message.page.next", "name", s.name(ctx, p.NextPerson.ID), "at", at(p.NextAt)))
 	}
 	m.Asks = true
-	m.Brief = Brief{Head: sev + " " + p.Ref, What: what, Reply: s.t(lang, "message.page.reply"), Keys: s.t(lang, "message.page.keys")}
+	m.Brief = Brief{
+		Head: sev + " " + p.Ref, What: what, Reply: s.t(lang, "message.page.reply"), Keys: s.t(lang, "message.page.keys"),
+		Accept: s.t(lang, "message.page.accept"), Refuse: s.t(lang, "message.page.refuse"),
+	}
+	if p.Informs {
+		m.Brief.Accept = s.t(lang, "message.page.know")
+	}
 	if p.Since.IsZero() {
 		m.Brief.Spoken = s.t(lang, "message.page.spoken", "severity", s.t(lang, "message.spoken."+spoken(p.Severity)), "what", m.Lines[0])
 	} else {
@@ -383,6 +408,6 @@ func (s *Service) renderTest(d *row) (*letter, webhook) {
 		Link: s.link("test", d.ID), Button: s.t(lang, "message.test.button"),
 	}
 	m.Second = s.t(lang, "message.page.link", "url", m.Link)
-	m.Brief = Brief{What: m.Subject, Reply: s.t(lang, "message.confirm.reply"), Spoken: m.Lines[0], Keys: s.t(lang, "message.confirm.keys")}
+	m.Brief = Brief{What: m.Subject, Accept: m.Button, Reply: s.t(lang, "message.confirm.reply"), Spoken: m.Lines[0], Keys: s.t(lang, "message.confirm.keys")}
 	return m, webhook{Type: "test", Data: map[string]any{"person": d.Person, "method": d.Method, "ack_url": m.Link, "idempotency_key": d.ID}}
 }

@@ -518,7 +518,7 @@ func (s *Service) DeliveryByID(ctx context.Context, delivery string) (Delivery, 
 	if err != nil {
 		return Delivery{}, "", err
 	}
-	return Delivery{ID: d.ID, Message: d.Message, MessageID: d.MessageID, Ref: d.Ref, Kind: d.Kind, State: d.State}, d.Language, nil
+	return Delivery{ID: d.ID, Message: d.Message, MessageID: d.MessageID, Ref: d.Ref, Kind: d.Kind, To: d.To, State: d.State}, d.Language, nil
 }
 
 // Undelivered notes that a provider said, later than its answer, that a message did not

@@ -44,10 +44,14 @@ func (s *server) ackPage(q *req) error {
 
 func (s *server) ack(q *req) error {
 	token, answer := q.r.PathValue("token"), q.form("answer")
+	via := kit.ViaWeb
+	if q.form("via") == string(kit.ViaPush) {
+		via = kit.ViaPush
+	}
 	var err error
 	switch answer {
 	case acceptAnswer, refuseAnswer:
-		err = s.Notify.AnswerByToken(q.ctx, token, answer == acceptAnswer, kit.ViaWeb)
+		err = s.Notify.AnswerByToken(q.ctx, token, answer == acceptAnswer, via)
 	case returnAnswer:
 		err = s.Notify.GiveBack(q.ctx, token, kit.ViaWeb)
 	default:

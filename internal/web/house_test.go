@@ -156,6 +156,7 @@ type pager struct {
 	rules   []notify.Rule
 	quiet   *notify.QuietHours
 	answers []bool
+	via     kit.Via
 	// returned counts how often the page was given back.
 	returned int
 	retried  string
@@ -177,11 +178,11 @@ func (p *pager) PageByToken(_ context.Context, token string) (notify.View, error
 	return p.view, nil
 }
 
-func (p *pager) AnswerByToken(_ context.Context, token string, accept bool, _ kit.Via) error {
+func (p *pager) AnswerByToken(_ context.Context, token string, accept bool, via kit.Via) error {
 	if token != "good" {
 		return kit.NotFound("page", "")
 	}
-	p.answers = append(p.answers, accept)
+	p.answers, p.via = append(p.answers, accept), via
 	p.view.Page.State = notify.PageIsAcknowledged
 	return nil
 }

@@ -209,7 +209,18 @@ func (s *server) shifts(q *req) ([]shift, error) {
 }
 
 func (s *server) addMethod(q *req) error {
-	err := s.Notify.SaveMethod(q.ctx, q.actor.ID, notify.Method{ID: methodID(q.form("method.kind")), Kind: q.form("method.kind"), To: q.form("method.to")})
+	m := notify.Method{ID: methodID(q.form("method.kind")), Kind: q.form("method.kind"), To: q.form("method.to")}
+	if m.Kind == "push" {
+		// A device that is switched on twice is one way.
+		mine, err := s.Notify.Methods(q.ctx, q.actor.ID)
+		if err != nil {
+			return err
+		}
+		if at := slices.IndexFunc(mine, func(x notify.Method) bool { return x.Kind == m.Kind && x.To == m.To }); at >= 0 {
+			m.ID = mine[at].ID
+		}
+	}
+	err := s.Notify.SaveMethod(q.ctx, q.actor.ID, m)
 	return s.mine(q, err, "web.method.added")
 }
 
@@ -323,7 +334,7 @@ func simSeverities(ctx context.Context) []option {
 
 func methodKinds(ctx context.Context) []option {
 	var out []option
-	for _, kind := range []string{"email", "sms", "voice", "ntfy", "telegram", "teams", "discord", "mattermost", "matrix", "gotify", "pushover", "webhook"} {
+	for _, kind := range []string{"email", "sms", "voice", "slack", "ntfy", "telegram", "teams", "discord", "mattermost", "matrix", "gotify", "pushover", "webhook"} {
 		out = append(out, option{kind, t(ctx, "web.method.kind."+kind)})
 	}
 	return out

@@ -19,6 +19,8 @@ type mine struct {
 	rules   []notify.Rule
 	quiet   *notify.QuietHours
 	requests
+	// pushKey is what a browser subscribes with; empty where push is not offered.
+	pushKey string
 }
 
 func (s *server) myDuty(q *req) error {
@@ -42,8 +44,14 @@ func (s *server) readMine(q *req) (v mine, err error) {
 	if v.quiet, err = s.Notify.Quiet(q.ctx, q.actor.ID); err != nil {
 		return v, err
 	}
-	v.requests, err = s.requests(q)
-	return v, err
+	if v.requests, err = s.requests(q); err != nil || s.PushKey == nil {
+		return v, err
+	}
+	if v.pushKey, err = s.PushKey(q.ctx); err != nil {
+		// The other ways are as good without it.
+		s.Log.ErrorContext(q.ctx, "no key for push messages", "error", err)
+	}
+	return v, nil
 }
 
 // mine shows the page again: with a word on what was done, or on what is wrong with
@@ -141,7 +149,7 @@ func quietOf(ctx context.Context, v mine, part string) string {
 func methodOptions(ctx context.Context, methods []notify.Method) []option {
 	out := make([]option, len(methods))
 	for n, m := range methods {
-		out[n] = option{value: m.ID, label: methodWord(ctx, m.Kind) + " " + m.To}
+		out[n] = option{value: m.ID, label: methodWord(ctx, m.Kind) + " " + m.Shown()}
 	}
 	return out
 }

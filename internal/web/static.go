@@ -74,8 +74,16 @@ func serveStatic(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
+	a.serve(w, r, "public, max-age=31536000, immutable")
+}
+
+// serveWorker serves the script that takes push messages. It stands at the root, which is
+// then its scope, and has one address for ever, by which browsers look for a newer one.
+func serveWorker(w http.ResponseWriter, r *http.Request) { assets["sw.js"].serve(w, r, "no-cache") }
+
+func (a *asset) serve(w http.ResponseWriter, r *http.Request, cache string) {
 	h := w.Header()
-	h.Set("Cache-Control", "public, max-age=31536000, immutable")
+	h.Set("Cache-Control", cache)
 	h.Set("ETag", a.etag)
 	h.Set("Vary", "Accept-Encoding")
 	if r.Header.Get("If-None-Match") == a.etag {

@@ -60,6 +60,8 @@ type Deps struct {
 	Replay func(ctx context.Context, source, payload string) (alert.Payload, error)
 	// Doctor looks for what would fail when it is needed; nil offers no check.
 	Doctor func(ctx context.Context) ([]kit.Finding, error)
+	// PushKey is the public key that browsers subscribe with; nil offers no push.
+	PushKey func(ctx context.Context) (string, error)
 	// Load tells how on-call lay on people in a span of time; nil offers no page.
 	Load func(ctx context.Context, from, to time.Time) (kit.Load, error)
 	// Readiness looks at what stands between an alarm and a person; nil offers no page.
@@ -107,6 +109,7 @@ func newServer(d Deps) *server {
 	s := &server{Deps: d, mux: &routes{ServeMux: http.NewServeMux()}, start: d.Clock.Now()}
 	s.inc = incidents{&s.Deps}
 	s.mux.HandleFunc("GET /static/{name}", serveStatic)
+	s.mux.HandleFunc("GET /sw.js", serveWorker)
 	s.signInRoutes()
 	s.incidentRoutes()
 	s.liveRoutes()

@@ -21,7 +21,7 @@ import (
 
 // notPages are answers of the mux that are no page: files, streams, ways to another page.
 var notPages = []string{
-	"GET /static/{name}", "GET /.well-known/security.txt", "GET /alerts/maintenance", "GET /live", "GET /settings", "GET /actions/mine", "GET /on-call/schedule/{id}/calendar.ics", "GET /incidents/{ref}/report/{format}", "GET /export/incidents/{format}",
+	"GET /static/{name}", "GET /sw.js", "GET /.well-known/security.txt", "GET /alerts/maintenance", "GET /live", "GET /settings", "GET /actions/mine", "GET /on-call/schedule/{id}/calendar.ics", "GET /incidents/{ref}/report/{format}", "GET /export/incidents/{format}",
 }
 
 // page is one page with the parameters of the sample.

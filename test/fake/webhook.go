@@ -196,11 +196,15 @@ func (w *Webhook) serve(rw http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
-	a := w.record(r, body)
+	w.record(r, body).give(rw, r, w.end)
+}
+
+// give does with a request what the answer says; end ends what hangs.
+func (a Answer) give(rw http.ResponseWriter, r *http.Request, end <-chan struct{}) {
 	switch a.how {
 	case hangs:
 		select {
-		case <-w.end:
+		case <-end:
 		case <-r.Context().Done():
 		}
 		panic(http.ErrAbortHandler)
@@ -218,7 +222,7 @@ func (w *Webhook) serve(rw http.ResponseWriter, r *http.Request) {
 	if a.Delay > 0 {
 		select {
 		case <-time.After(a.Delay):
-		case <-w.end:
+		case <-end:
 		}
 	}
 	for k, v := range a.Header {

@@ -1,10 +1,13 @@
 package story_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -17,8 +20,16 @@ import (
 	"tocsin/test/fake"
 )
 
-// rounds is how often the process is killed.
-const rounds = 20
+// kills is how often the process is killed: 20 times, or as TOCSIN_TEST_KILLS says.
+func kills(t *testing.T) int {
+	t.Helper()
+	v := cmp.Or(os.Getenv("TOCSIN_TEST_KILLS"), "20")
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 1 {
+		t.Fatalf("TOCSIN_TEST_KILLS=%q is no number of kills", v)
+	}
+	return n
+}
 
 // TestKilledAtRandom kills the real process with SIGKILL under load, again and
 // again: no signal that was answered with success is lost, each is named in a
@@ -36,6 +47,7 @@ func TestKilledAtRandom(t *testing.T) {
 }
 
 func killAtRandom(t *testing.T, cfg app.Config) {
+	rounds := kills(t)
 	pages := fake.NewWebhook(t)
 	a, err := app.Open(context.Background(), cfg)
 	if err != nil {
