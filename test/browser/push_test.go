@@ -14,7 +14,6 @@ import (
 	"tocsin/internal/incident"
 	"tocsin/internal/kit"
 	"tocsin/internal/notify"
-	"tocsin/internal/web"
 	"tocsin/test/fake"
 )
 
@@ -147,16 +146,9 @@ func TestPushButton(t *testing.T) {
 	b.signIn("en")
 	b.goTo("/on-call/me")
 	b.run(browser.SetPermission(&browser.PermissionDescriptor{Name: "notifications"}, browser.PermissionSettingDenied).WithOrigin(b.base))
-	b.run(chromedp.Evaluate(`(() => {
-		const f = document.createElement("form");
-		f.method = "post"; f.action = "/on-call/me/methods"; f.hidden = true; f.dataset.push = "key"; f.dataset.denied = "Refused."; f.id = "push";
-		f.innerHTML = '<input type="hidden" name="method.kind" value="push"><input type="hidden" name="method.to"><button>Ring here</button><p role="status" hidden></p>';
-		document.querySelector("main").append(f);
-		const s = document.createElement("script"); s.src = "`+web.Static("push.js")+`"; document.head.append(s);
-	})()`, nil))
-	b.until("the button", `!document.querySelector("#push").hidden`)
-	b.click("#push button")
-	b.until("why not", `document.querySelector("#push [role=status]").textContent === "Refused." && !document.querySelector("#push button").disabled`)
+	b.until("the button", `!document.querySelector("form[data-push]").hidden`)
+	b.click("form[data-push] button")
+	b.until("why not", `document.querySelector("form[data-push] [role=status]").textContent === document.querySelector("form[data-push]").dataset.denied && !document.querySelector("form[data-push] button").disabled`)
 	b.isAt("/on-call/me")
 	if p := b.told(); len(p) > 0 {
 		t.Errorf("console: %v", p)
