@@ -31,7 +31,7 @@ func configOf(p cli.Place) Config {
 // Serve runs the server until the context ends.
 func (Actions) Serve(ctx context.Context, o cli.Serve, out io.Writer) error {
 	cfg := configOf(o.Place)
-	cfg.Listen, cfg.SMTPListen, cfg.BaseURL, cfg.OutboundAllow, cfg.SignOfLife, cfg.NoMigrate = o.Listen, o.SMTPListen, o.BaseURL, o.OutboundAllow, o.SignOfLife, !o.Migrate
+	cfg.Listen, cfg.SMTPListen, cfg.BaseURL, cfg.OutboundAllow, cfg.SignOfLife, cfg.SelfTest, cfg.NoMigrate = o.Listen, o.SMTPListen, o.BaseURL, o.OutboundAllow, o.SignOfLife, o.SelfTest, !o.Migrate
 	cfg.Checkpoints, cfg.Node = o.Checkpoints, o.Node
 	cfg.Log = logger(o.LogFormat)
 	a, err := New(ctx, cfg)

@@ -169,6 +169,7 @@ func (a *App) wire(tokens []byte) {
 	a.worker.Register(a.Identity.Tasks()...)
 	a.worker.Register(a.keeping()...)
 	a.worker.Register(a.auditTask())
+	a.worker.Register(a.testAlarm()...)
 	a.worker.Register(incident.Tasks(func(ctx context.Context, id string) error {
 		_, _, err := a.bringToLevel(ctx, id)
 		return err

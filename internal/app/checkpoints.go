@@ -42,28 +42,33 @@ func (a *App) keeping() []due.Task {
 
 // keep puts the rows that come back, where they are not there yet.
 func (a *App) keep(ctx context.Context) error {
-	rows, err := a.worker.Pending(ctx, dueCheckpoint, dueVerify, duePageAudit)
+	rows, err := a.worker.Pending(ctx, dueCheckpoint, dueVerify, duePageAudit, dueTestAlarm)
 	if err != nil {
 		return err
 	}
 	there := map[string]bool{}
 	for _, r := range rows {
-		there[r.Key] = true
+		there[r.Kind] = true
 	}
 	return a.db.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
 		now := a.db.LeaseNow()
-		if !there[everyHour] {
+		if !there[dueCheckpoint] {
 			if err := due.At(ctx, tx, dueCheckpoint, everyHour, now.Add(time.Hour), struct{}{}); err != nil {
 				return err
 			}
 		}
-		if !there[everyDay] {
+		if !there[dueVerify] {
 			if err := due.At(ctx, tx, dueVerify, everyDay, now.Add(24*time.Hour), struct{}{}); err != nil {
 				return err
 			}
 		}
-		if !there[everyMinute] {
+		if !there[duePageAudit] {
 			if err := due.At(ctx, tx, duePageAudit, everyMinute, now.Add(auditedEvery), struct{}{}); err != nil {
+				return err
+			}
+		}
+		if !there[dueTestAlarm] {
+			if err := a.awaitTest(ctx, tx); err != nil {
 				return err
 			}
 		}

@@ -39,6 +39,8 @@ type Config struct {
 	Checkpoints string
 	// SignOfLife is the URL that hears each minute that pages leave in time; empty is none.
 	SignOfLife string
+	// SelfTest is the person for whom a test alarm is raised each day; empty is nobody.
+	SelfTest string
 	// NoMigrate refuses an old schema.
 	NoMigrate bool
 	// Demo keeps messages in the local viewer instead of sending them.

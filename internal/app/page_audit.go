@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -131,7 +132,18 @@ func (a *App) auditPages(ctx context.Context, row due.Row) func(context.Context,
 		fact.Found += l.Count
 	}
 	a.cfg.Log.Error("pages are late", "late", late)
-	fact.Told = a.shout(ctx, fmt.Sprintf("%s-%d", row.Key, row.ID), late)
+	fact.Told = a.shout(ctx, fmt.Sprintf("page-audit-%s-%d", row.Key, row.ID), func(lang string, zone *time.Location) (subject, text string) {
+		since := late[0].Since
+		var lines []string
+		for _, l := range late {
+			if l.Since.Before(since) {
+				since = l.Since
+			}
+			lines = append(lines, "- "+lateLine(lang, l))
+		}
+		args := map[string]any{"since": i18n.Time(lang, since, zone, a.db.Now()), "list": strings.Join(lines, "\n"), "url": a.cfg.BaseURL}
+		return i18n.T(lang, "message.audit.subject", args), i18n.T(lang, "message.audit.text", args)
+	})
 	return func(ctx context.Context, tx *db.Tx) error {
 		if err := ledger.Append(asKeeper(ctx), tx, ledger.Entry{Subject: auditSubject, Body: fact}); err != nil {
 			return err
@@ -140,9 +152,10 @@ func (a *App) auditPages(ctx context.Context, row due.Row) func(context.Context,
 	}
 }
 
-// shout tells the last-resort contact, and where there is none the admins, that pages
-// are late: at once, by the senders themselves. It gives how many messages were taken.
-func (a *App) shout(ctx context.Context, id string, late []Late) int {
+// shout tells the last-resort contact, and where there is none the admins, that paging
+// is not what it should be: at once, by the senders themselves, past all that may be
+// broken. It gives how many messages were taken.
+func (a *App) shout(ctx context.Context, id string, words func(lang string, zone *time.Location) (subject, text string)) int {
 	to, err := a.lastResort(ctx)
 	if err == nil && len(to) == 0 {
 		var admins []identity.Person
@@ -152,7 +165,7 @@ func (a *App) shout(ctx context.Context, id string, late []Late) int {
 		}
 	}
 	if err != nil {
-		a.cfg.Log.Error("whom to tell of late pages is not known", "error", err)
+		a.cfg.Log.Error("whom to tell of paging is not known", "error", err)
 	}
 	told := 0
 	for n, x := range to {
@@ -160,25 +173,10 @@ func (a *App) shout(ctx context.Context, id string, late []Late) int {
 		if sender == nil {
 			continue
 		}
-		lang := x.Language
-		if lang == "" {
-			lang = "en"
-		}
-		since := late[0].Since
-		var lines []string
-		for _, l := range late {
-			if l.Since.Before(since) {
-				since = l.Since
-			}
-			lines = append(lines, "- "+lateLine(lang, l))
-		}
-		args := map[string]any{"since": i18n.Time(lang, since, i18n.Zone(x.Timezone), a.db.Now()), "list": strings.Join(lines, "\n"), "url": a.cfg.BaseURL}
-		m := notify.Message{
-			ID: fmt.Sprintf("%s-%d", id, n), To: x.To, Subject: i18n.T(lang, "message.audit.subject", args), Text: i18n.T(lang, "message.audit.text", args),
-			MessageID: fmt.Sprintf("<%s-%d@page-audit.tocsin>", id, n),
-		}
+		m := notify.Message{ID: fmt.Sprintf("%s-%d", id, n), To: x.To, MessageID: fmt.Sprintf("<%s-%d@tocsin>", id, n)}
+		m.Subject, m.Text = words(cmp.Or(x.Language, "en"), i18n.Zone(x.Timezone))
 		if _, err := sender.Send(ctx, m); err != nil {
-			a.cfg.Log.Error("somebody cannot be told of late pages", "kind", x.Kind, "error", err)
+			a.cfg.Log.Error("somebody cannot be told of paging", "kind", x.Kind, "error", err)
 			continue
 		}
 		told++

@@ -21,6 +21,8 @@ var selfTestSubject = ledger.Subject{Kind: "selftest", ID: "alarm"}
 type SelfTestPassed struct {
 	Path       string `json:"path"`
 	DurationMS int64  `json:"duration_ms"`
+	// Answered is set when somebody answered it; else the provider took the message.
+	Answered bool `json:"answered,omitempty"`
 }
 
 // FactType implements ledger.Body.

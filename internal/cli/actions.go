@@ -39,6 +39,7 @@ type Serve struct {
 	OutboundAllow []netip.Prefix `name:"outbound-allow" help:"Private networks that outgoing requests may reach." env:"TOCSIN_OUTBOUND_ALLOW" placeholder:"CIDR,…"`
 	Checkpoints   string         `help:"Folder for the signed checkpoints of the journal, best on another machine; checkpoints in the data folder when not given." env:"TOCSIN_CHECKPOINTS" placeholder:"DIR"`
 	SignOfLife    string         `name:"sign-of-life" help:"URL that hears each minute that pages leave in time, as the ping of a dead-man switch; none when not given." env:"TOCSIN_SIGN_OF_LIFE" placeholder:"URL"`
+	SelfTest      string         `name:"self-test" help:"Person for whom a test alarm is raised each day at 10:00, by the same way as any page." env:"TOCSIN_SELF_TEST" placeholder:"PERSON"`
 	LogFormat     string         `name:"log-format" enum:"text,json" default:"text" help:"text or json." env:"TOCSIN_LOG_FORMAT"`
 	Node          string         `help:"Name of this process among several on one database; random when not given." env:"TOCSIN_NODE" placeholder:"NAME"`
 	Migrate       bool           `help:"Bring an old schema up to date." default:"true" negatable:""`

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"tocsin/internal/db"
 	"tocsin/internal/kit"
 )
 
@@ -48,4 +49,20 @@ func (s *Service) Calls(ctx context.Context, from, to time.Time) ([]Call, error)
 		c.Answered = c.Answered || l.state == "acknowledged"
 	}
 	return out, nil
+}
+
+// Arrived tells when a page of a ladder was answered, or where nobody did, when a
+// provider took its message; the zero time when neither happened. It asks for no right:
+// for other modules.
+func (s *Service) Arrived(ctx context.Context, ladder string) (at time.Time, answered bool, err error) {
+	var taken, ended int64
+	err = s.d.Read(ctx).QueryRowContext(ctx, `SELECT coalesce(min(CASE WHEN d.sent_at > 0 THEN d.sent_at END), 0), coalesce(min(CASE WHEN p.state = 'acknowledged' THEN p.ended_at END), 0)
+		FROM page p LEFT JOIN delivery d ON d.bundle = p.bundle AND d.message = 'page' AND d.state IN ('sent', 'confirmed') AND d.created_at >= p.opened_at WHERE p.ladder = ?`, ladder).Scan(&taken, &ended)
+	if err != nil {
+		return time.Time{}, false, db.MapError(err)
+	}
+	if ended > 0 {
+		return kit.FromMicros(ended), true, nil
+	}
+	return kit.FromMicros(taken), false, nil
 }
