@@ -40,6 +40,8 @@ func (a *App) reactions() []ledger.Consumer {
 			"notice.seen":                      on(a.noticeSeen),
 			"notice.unseen":                    on(a.noticeUnseen),
 			"delivery.failed":                  on(a.deliveryFailed),
+			"person.suspended":                 on(a.personGone),
+			"person.removed":                   on(a.personGone),
 			"incident.acknowledged":            on(a.incidentAcknowledged),
 			"incident.severity_changed":        on(a.severityChanged),
 			"incident.cancelled":               on(a.incidentEnded),
@@ -287,6 +289,25 @@ func (a *App) pageAcknowledged(ctx context.Context, f ledger.Fact, b notify.Page
 // Who cannot take it, or cannot be reached, lets the next step run at once.
 func (a *App) pageRefused(ctx context.Context, f ledger.Fact, b notify.PageRefused) error {
 	return a.Oncall.Refused(ctx, oncall.Outcome{Ladder: b.Ladder, Incident: f.Incident, Person: b.Person, Round: b.Round, Step: b.Step})
+}
+
+// Whoever works here no more cannot take what they are paged for: the next step runs at
+// once.
+func (a *App) personGone(ctx context.Context, f ledger.Fact, _ struct{}) error {
+	pages, err := a.Notify.Gone(ctx, f.Subject.ID)
+	if err != nil {
+		return err
+	}
+	for _, p := range pages {
+		if p.Ladder == "" {
+			continue
+		}
+		err := a.Oncall.Refused(ctx, oncall.Outcome{Ladder: p.Ladder, Incident: p.Incident, Person: f.Subject.ID, Round: p.Round, Step: p.Step})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // "Still on it?": yes keeps the escalation quiet, and takes the incident back where it

@@ -363,6 +363,18 @@ func (s *Service) Over(ctx context.Context, incident, reason string) error {
 	})
 }
 
+// Gone ends the open pages of a person who works here no more, and gives them: somebody
+// else is to be called.
+func (s *Service) Gone(ctx context.Context, person string) (open []Page, err error) {
+	return open, s.d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+		open, err = s.pages(ctx, `person = ? AND state = 'open' ORDER BY id`, person)
+		if err != nil {
+			return err
+		}
+		return s.end(ctx, tx, open, PageIsWithdrawn, ending{reason: "suspended"})
+	})
+}
+
 func (s *Service) withdraw(ctx context.Context, e ending, where string, args ...any) error {
 	return s.d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
 		open, err := s.pages(ctx, where+` AND state = 'open' ORDER BY id`, args...)

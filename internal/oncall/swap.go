@@ -20,6 +20,9 @@ const (
 	SwapLapsed    = "lapsed"
 )
 
+// maxAsked is how many requests of one person may wait: each of them tells people.
+const maxAsked = 20
+
 // Span is a time, From inclusive, To exclusive.
 type Span struct {
 	From time.Time `json:"from"`
@@ -168,6 +171,13 @@ func (s *Service) Ask(ctx context.Context, in AskSwap) (Swap, error) {
 		}
 		if err := s.stillHeld(ctx, &row, in.With, tx.Now()); err != nil {
 			return err
+		}
+		open, err := tx.NewSelect().Model((*swapRow)(nil)).Where("w.asker = ? AND w.state = ? AND w.to_at > ?", actor.ID, SwapAsked, kit.Micros(tx.Now())).Count(ctx)
+		if err != nil {
+			return db.MapError(err)
+		}
+		if open >= maxAsked {
+			return kit.Conflict("too_many", "oncall.error.swap_many", "max", maxAsked)
 		}
 		asked, err := s.asked(ctx, &row, tx.Now())
 		if err != nil {

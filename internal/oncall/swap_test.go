@@ -133,6 +133,13 @@ func TestSwapOfAShiftThatMoved(t *testing.T) {
 		b.code(err, kit.CodeConflict, "shift_moved")
 		b.onDuty(span.From.Add(90*time.Minute), "denis")
 		b.onDuty(span.From, "ana")
+		for range 19 {
+			_, err = b.s.Ask(b.as("ana"), oncall.AskSwap{Schedule: "primary", Span: oncall.Span{From: span.To, To: span.To.Add(time.Hour)}, With: "lina"})
+			b.must(err)
+		}
+		_, err = b.s.Ask(b.as("ana"), oncall.AskSwap{Schedule: "primary", Span: oncall.Span{From: span.To, To: span.To.Add(time.Hour)}, With: "lina"})
+		b.code(err, kit.CodeConflict, "too_many")
+		b.must(b.s.WithdrawSwap(b.as("ana"), x.ID))
 		// Nobody else is on the schedule who could be asked.
 		_, err = b.s.Ask(b.as("ana"), oncall.AskSwap{Schedule: "primary", Span: oncall.Span{From: span.To, To: span.To.Add(time.Hour)}})
 		b.code(err, kit.CodeInvalid, "")
