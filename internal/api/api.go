@@ -62,6 +62,8 @@ type Deps struct {
 	Replay func(ctx context.Context, source, payload string) (alert.Payload, error)
 	// SelfTested records how a test alarm went that was raised and awaited outside.
 	SelfTested func(ctx context.Context, passed bool, path string, took time.Duration, reason string) error
+	// Readiness looks at what stands between an alarm and a person; nil offers no call.
+	Readiness func(ctx context.Context) (kit.Readiness, error)
 	// Load tells how on-call lay on people in a span of time; nil offers no call.
 	Load func(ctx context.Context, from, to time.Time) (kit.Load, error)
 	// Doctor looks for what would fail when it is needed.

@@ -47,7 +47,49 @@ func viewLoad(l kit.Load) loadView {
 	return v
 }
 
+type readyWayView struct {
+	Kind       string `json:"kind"`
+	VerifiedAt stamp  `json:"verified_at" doc:"When a test was answered last"`
+	TestedAt   stamp  `json:"tested_at"`
+	Stale      bool   `json:"stale"`
+	Disabled   bool   `json:"disabled"`
+}
+
+type readyPersonView struct {
+	Person person         `json:"person"`
+	Next   stamp          `json:"next" doc:"When the next duty begins"`
+	Duties []string       `json:"duties"`
+	Roles  []string       `json:"roles"`
+	Ways   []readyWayView `json:"ways"`
+}
+
+type readinessView struct {
+	Findings []findingView     `json:"findings"`
+	People   []readyPersonView `json:"people"`
+}
+
+func viewReadiness(r kit.Readiness) readinessView {
+	v := readinessView{Findings: []findingView{}, People: []readyPersonView{}}
+	for _, f := range r.Findings {
+		v.Findings = append(v.Findings, viewFinding(f))
+	}
+	for _, p := range r.People {
+		x := readyPersonView{Person: person{ID: p.ID, Name: p.Name}, Next: at(p.Next), Duties: some(p.Duties), Roles: some(p.Roles), Ways: []readyWayView{}}
+		for _, w := range p.Ways {
+			x.Ways = append(x.Ways, readyWayView{Kind: w.Kind, VerifiedAt: at(w.VerifiedAt), TestedAt: at(w.TestedAt), Stale: w.Stale, Disabled: w.Disabled})
+		}
+		v.People = append(v.People, x)
+	}
+	return v
+}
+
 func (s *server) loadCalls() {
+	if s.Readiness != nil {
+		get(s, "/on-call/readiness", "on-call", "What stands between an alarm and a person in the next 30 days", func(ctx context.Context, _ *none) (readinessView, error) {
+			r, err := s.Readiness(ctx)
+			return viewReadiness(r), err
+		})
+	}
 	if s.Load == nil {
 		return
 	}

@@ -225,7 +225,7 @@ func (a *App) Handler() http.Handler {
 	mux.Handle("/v2/", in)
 	mux.Handle("/api/", api.New(api.Deps{
 		Ledger: a.ledger, Identity: a.Identity, Incident: a.Incident, Alert: a.Alert, Change: a.Change, Finding: a.Finding, Reports: a.Report, History: a.History, ExportIncidents: a.ExportIncidents, Triage: a.TriageReport, Replay: a.replay, Oncall: a.Oncall, Notify: a.Notify, Services: a.Continuity,
-		Session: a.session, Apply: a.Apply, Export: a.Export, Report: a.dossiers.Report, Sheet: a.Sheet, Doctor: a.Doctor, Load: a.Load, SelfTested: a.SelfTested, Log: a.cfg.Log, BaseURL: a.cfg.BaseURL, Version: cli.Version,
+		Session: a.session, Apply: a.Apply, Export: a.Export, Report: a.dossiers.Report, Sheet: a.Sheet, Doctor: a.Doctor, Readiness: a.Readiness, Load: a.Load, SelfTested: a.SelfTested, Log: a.cfg.Log, BaseURL: a.cfg.BaseURL, Version: cli.Version,
 	}))
 	mux.Handle("/channel/twilio/", channel.NewTwilio(a.Notify, a.smsGateway, a.voiceGateway, a.BaseURL, a.cfg.Log))
 	mux.Handle(channel.SlackInteractions, channel.NewSlackButtons(a.Notify, a.slackApp, a.client, a.cfg.Log))

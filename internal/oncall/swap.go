@@ -135,23 +135,23 @@ func (r *swapRow) state(now time.Time) string {
 // now, to its end. Nothing changes before somebody says yes.
 func (s *Service) Ask(ctx context.Context, in AskSwap) (Swap, error) {
 	in.Span = Span{kit.Truncate(in.From), kit.Truncate(in.To)}
-	actor := kit.ActorFrom(ctx)
+	me := personOf(ctx)
 	var row swapRow
 	err := s.d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
 		if err := s.p.Rights.Require(ctx, "swap.own"); err != nil {
 			return err
 		}
-		if !actor.IsPerson() {
+		if me == "" {
 			return kit.Conflict("no_person", "oncall.error.swap_person")
 		}
 		var head scheduleRow
 		if err := tx.ForUpdate(tx.NewSelect().Model(&head).Where("s.id = ? AND s.retired_at = 0", in.Schedule)).Scan(ctx); err != nil {
 			return db.NoRows(err, "schedule", in.Schedule)
 		}
-		row = swapRow{ID: kit.NewID(), ScheduleID: in.Schedule, FromAt: kit.Micros(in.From), ToAt: kit.Micros(in.To), Asker: actor.ID, WithPerson: in.With, State: SwapAsked, AskedAt: kit.Micros(tx.Now())}
+		row = swapRow{ID: kit.NewID(), ScheduleID: in.Schedule, FromAt: kit.Micros(in.From), ToAt: kit.Micros(in.To), Asker: me, WithPerson: in.With, State: SwapAsked, AskedAt: kit.Micros(tx.Now())}
 		var bad kit.Fields
 		checkSpan("to", in.Span, tx.Now(), &bad)
-		if in.With == actor.ID {
+		if in.With == me {
 			bad.Add("with", "oncall.error.swap_self")
 		}
 		if in.With != "" {
@@ -172,7 +172,7 @@ func (s *Service) Ask(ctx context.Context, in AskSwap) (Swap, error) {
 		if err := s.stillHeld(ctx, &row, in.With, tx.Now()); err != nil {
 			return err
 		}
-		open, err := tx.NewSelect().Model((*swapRow)(nil)).Where("w.asker = ? AND w.state = ? AND w.to_at > ?", actor.ID, SwapAsked, kit.Micros(tx.Now())).Count(ctx)
+		open, err := tx.NewSelect().Model((*swapRow)(nil)).Where("w.asker = ? AND w.state = ? AND w.to_at > ?", me, SwapAsked, kit.Micros(tx.Now())).Count(ctx)
 		if err != nil {
 			return db.MapError(err)
 		}
@@ -194,6 +194,15 @@ func (s *Service) Ask(ctx context.Context, in AskSwap) (Swap, error) {
 		return Swap{}, err
 	}
 	return s.swap(ctx, &row)
+}
+
+// personOf is the person who acts, or whose token does; empty when nobody does.
+func personOf(ctx context.Context) string {
+	a := kit.ActorFrom(ctx)
+	if a.IsPerson() || a.Kind == kit.ActorToken && a.Owner != "" {
+		return a.Me()
+	}
+	return ""
 }
 
 func checkSpan(path string, sp Span, now time.Time, bad *kit.Fields) {
@@ -250,19 +259,19 @@ func (s *Service) asked(ctx context.Context, r *swapRow, now time.Time) ([]strin
 // Accept takes the shift; the asker takes the one in return. Both are overrides from
 // then on. Accepting twice is one acceptance.
 func (s *Service) Accept(ctx context.Context, id string) (Swap, error) {
-	return s.answerSwap(ctx, id, func(ctx context.Context, tx *db.Tx, r *swapRow, actor kit.Actor) error {
-		if err := s.stillHeld(ctx, r, actor.ID, tx.Now()); err != nil {
+	return s.answerSwap(ctx, id, func(ctx context.Context, tx *db.Tx, r *swapRow, me string) error {
+		if err := s.stillHeld(ctx, r, me, tx.Now()); err != nil {
 			return err
 		}
 		var bad kit.Fields
-		if err := s.checkPeople(ctx, map[string]string{"with": actor.ID, "asker": r.Asker}, &bad); err != nil {
+		if err := s.checkPeople(ctx, map[string]string{"with": me, "asker": r.Asker}, &bad); err != nil {
 			return err
 		}
 		if err := bad.Err(); err != nil {
 			return err
 		}
 		r.State = SwapAccepted
-		if err := s.standIn(ctx, tx, r.ScheduleID, actor.ID, r.span()); err != nil {
+		if err := s.standIn(ctx, tx, r.ScheduleID, me, r.span()); err != nil {
 			return err
 		}
 		if back := r.back(); back != nil {
@@ -270,25 +279,25 @@ func (s *Service) Accept(ctx context.Context, id string) (Swap, error) {
 				return err
 			}
 		}
-		return defined(ctx, tx, "schedule", r.ScheduleID, SwapAccept(r.fact(actor.ID)))
+		return defined(ctx, tx, "schedule", r.ScheduleID, SwapAccept(r.fact(me)))
 	})
 }
 
 // Refuse says no; of a request to everyone nobody can refuse for the others.
 func (s *Service) Refuse(ctx context.Context, id string) (Swap, error) {
-	return s.answerSwap(ctx, id, func(ctx context.Context, tx *db.Tx, r *swapRow, actor kit.Actor) error {
+	return s.answerSwap(ctx, id, func(ctx context.Context, tx *db.Tx, r *swapRow, me string) error {
 		if r.WithPerson == "" {
 			return kit.Conflict("asked_of_all", "oncall.error.swap_all")
 		}
 		r.State = SwapRefused
-		return defined(ctx, tx, "schedule", r.ScheduleID, SwapRefuse(r.fact(actor.ID)))
+		return defined(ctx, tx, "schedule", r.ScheduleID, SwapRefuse(r.fact(me)))
 	})
 }
 
 func (s *Service) standIn(ctx context.Context, tx *db.Tx, schedule, person string, sp Span) error {
 	row := overrideRow{
 		ID: kit.NewID(), ScheduleID: schedule, Person: person, FromAt: kit.Micros(sp.From), ToAt: kit.Micros(sp.To),
-		MadeBy: kit.ActorFrom(ctx).ID, ValidFrom: kit.Micros(tx.Now()),
+		MadeBy: personOf(ctx), ValidFrom: kit.Micros(tx.Now()),
 	}
 	if _, err := tx.NewInsert().Model(&row).Exec(ctx); err != nil {
 		return db.MapError(err)
@@ -296,8 +305,8 @@ func (s *Service) standIn(ctx context.Context, tx *db.Tx, schedule, person strin
 	return defined(ctx, tx, "schedule", schedule, OverrideCreated{Override: row.ID, Person: person, From: sp.From, To: sp.To})
 }
 
-func (s *Service) answerSwap(ctx context.Context, id string, do func(context.Context, *db.Tx, *swapRow, kit.Actor) error) (Swap, error) {
-	actor := kit.ActorFrom(ctx)
+func (s *Service) answerSwap(ctx context.Context, id string, do func(ctx context.Context, tx *db.Tx, r *swapRow, me string) error) (Swap, error) {
+	me := personOf(ctx)
 	var row swapRow
 	err := s.d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
 		if err := s.p.Rights.Require(ctx, "swap.own"); err != nil {
@@ -307,20 +316,20 @@ func (s *Service) answerSwap(ctx context.Context, id string, do func(context.Con
 		if err := tx.ForUpdate(tx.NewSelect().Model(&row).Where("w.id = ?", id)).Scan(ctx); err != nil {
 			return db.NoRows(err, "swap", id)
 		}
-		may := actor.IsPerson() && actor.ID != row.Asker && (row.WithPerson == "" || row.WithPerson == actor.ID)
+		may := me != "" && me != row.Asker && (row.WithPerson == "" || row.WithPerson == me)
 		if !may {
 			return kit.Errorf(kit.CodeForbidden, "oncall.error.swap_not_asked")
 		}
 		if st := row.state(tx.Now()); st != SwapAsked {
-			if row.AnsweredBy == actor.ID {
+			if row.AnsweredBy == me {
 				return nil
 			}
 			return kit.Conflict("swap_over", "oncall.error.swap_over."+st)
 		}
-		if err := do(ctx, tx, &row, actor); err != nil {
+		if err := do(ctx, tx, &row, me); err != nil {
 			return err
 		}
-		row.AnsweredBy, row.AnsweredAt = actor.ID, kit.Micros(tx.Now())
+		row.AnsweredBy, row.AnsweredAt = me, kit.Micros(tx.Now())
 		return s.saveSwap(ctx, tx, &row)
 	})
 	if err != nil {
@@ -344,7 +353,7 @@ func (s *Service) WithdrawSwap(ctx context.Context, id string) error {
 		if err := tx.ForUpdate(tx.NewSelect().Model(&row).Where("w.id = ?", id)).Scan(ctx); err != nil {
 			return db.NoRows(err, "swap", id)
 		}
-		if a := kit.ActorFrom(ctx); !a.IsPerson() || a.ID != row.Asker {
+		if personOf(ctx) != row.Asker {
 			return kit.Errorf(kit.CodeForbidden, "oncall.error.swap_not_asked")
 		}
 		switch st := row.state(tx.Now()); st {
