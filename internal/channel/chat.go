@@ -59,6 +59,7 @@ func (c *Chat) Send(ctx context.Context, m notify.Message) (notify.Result, error
 		method = http.MethodPost
 	}
 	ask.url.User = nil
+	ctx, whole := traced(ctx)
 	req, err := http.NewRequestWithContext(ctx, method, ask.url.String(), bytes.NewReader(body))
 	if err != nil {
 		return notify.Result{}, permanent("channel.error.bad_url", nil)
@@ -70,7 +71,7 @@ func (c *Chat) Send(ctx context.Context, m notify.Message) (notify.Result, error
 	}
 	resp, err := c.client.Do(req)
 	if err != nil {
-		return notify.Result{}, unreachable(u.Hostname(), err)
+		return notify.Result{}, unreachable(u.Hostname(), err, whole())
 	}
 	drain(resp.Body)
 	return notify.Result{}, judge(u.Hostname(), resp, c.clock.Now())

@@ -146,7 +146,11 @@ func (s *Email) Send(ctx context.Context, m notify.Message) (notify.Result, erro
 	defer cancel()
 	id, err := s.deliver(ctx, r, msg)
 	if err != nil {
-		return notify.Result{}, refusal(r.Host, err)
+		e := refusal(r.Host, err)
+		if _, ok := errors.AsType[unanswered](err); ok {
+			e.Doubt = !e.Permanent
+		}
+		return notify.Result{}, e
 	}
 	return notify.Result{ProviderID: id}, nil
 }
@@ -314,7 +318,10 @@ func converse(c *smtp.Client, from string, rcpts []string, msg *gomail.Msg) (str
 		return "", err
 	}
 	if err := w.Close(); err != nil {
-		return "", err
+		if _, answered := errors.AsType[*textproto.Error](err); answered {
+			return "", err
+		}
+		return "", unanswered{err}
 	}
 	if d, ok := w.(*smtp.DataCloser); ok {
 		return bounded(d.ServerResponse()), nil
@@ -322,8 +329,15 @@ func converse(c *smtp.Client, from string, rcpts []string, msg *gomail.Msg) (str
 	return "", nil
 }
 
+// unanswered is the error of a message that was handed over to its last byte without a
+// word of the relay: it may be on its way.
+type unanswered struct{ error }
+
+// Unwrap gives the cause.
+func (u unanswered) Unwrap() error { return u.error }
+
 // refusal gives the error of a failed conversation.
-func refusal(host string, err error) error {
+func refusal(host string, err error) *notify.SendError {
 	reply, answered := errors.AsType[*textproto.Error](err)
 	signIn := strings.Contains(err.Error(), "SMTP AUTH")
 	switch {

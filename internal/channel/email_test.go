@@ -111,7 +111,7 @@ func TestEmailBroken(t *testing.T) {
 	s := mailer(relayOf(server, "none"))
 	server.Refuse(fake.Trouble{Lost: true})
 	_, err := s.Send(t.Context(), page)
-	if got, want := outcomeOf(t, err), (outcome{key: "unreachable"}); got != want {
+	if got, want := outcomeOf(t, err), (outcome{key: "unreachable", doubt: true}); got != want {
 		t.Errorf("lost: got %+v (%v), want %+v", got, err, want)
 	}
 	if n := len(server.Emails()); n != 1 {

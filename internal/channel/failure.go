@@ -6,9 +6,11 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/http/httptrace"
 	"net/url"
 	"os"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -75,3 +77,13 @@ func isTimeout(err error) bool {
 
 // within bounds what a provider asks us to wait.
 func within(d, limit time.Duration) time.Duration { return max(0, min(d, limit)) }
+
+// traced gives a context for requests, and what tells whether the last of them was
+// written whole: without an answer, nobody knows then whether it was taken.
+func traced(ctx context.Context) (context.Context, func() bool) {
+	var whole atomic.Bool
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn:      func(string) { whole.Store(false) },
+		WroteRequest: func(i httptrace.WroteRequestInfo) { whole.Store(i.Err == nil) },
+	}), whole.Load
+}

@@ -155,9 +155,10 @@ func (p *Phone) template(ctx context.Context, g Gateway, m notify.Message) (noti
 func (p *Phone) ask(req *http.Request) (notify.Result, error) {
 	req.Header.Set("User-Agent", "Tocsin")
 	host := req.URL.Hostname()
-	resp, err := p.client.Do(req)
+	ctx, whole := traced(req.Context())
+	resp, err := p.client.Do(req.WithContext(ctx))
 	if err != nil {
-		return notify.Result{}, unreachable(host, err)
+		return notify.Result{}, unreachable(host, err, whole())
 	}
 	var said struct {
 		SID     string `json:"sid"`

@@ -94,9 +94,10 @@ func (p *Push) Send(ctx context.Context, m notify.Message) (notify.Result, error
 		req.Header.Set(k, v)
 	}
 	host := to.Endpoint.Hostname()
-	resp, err := p.client.Do(req)
+	ctx, whole := traced(req.Context())
+	resp, err := p.client.Do(req.WithContext(ctx))
 	if err != nil {
-		return notify.Result{}, unreachable(host, err)
+		return notify.Result{}, unreachable(host, err, whole())
 	}
 	drain(resp.Body)
 	if resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusGone {

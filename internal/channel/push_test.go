@@ -119,9 +119,9 @@ func TestPushOutcomes(t *testing.T) {
 		{"429", fake.Status(429, "Retry-After", "7"), outcome{after: 7 * time.Second, key: "status"}},
 		{"500", fake.Status(500), outcome{key: "status"}},
 		{"503", fake.Status(503, "Retry-After", "3"), outcome{after: 3 * time.Second, key: "status"}},
-		{"hang", fake.Hang(), outcome{key: "timeout"}},
-		{"reset", fake.Reset(), outcome{key: "unreachable"}},
-		{"lose", fake.Lose(), outcome{key: "unreachable"}},
+		{"hang", fake.Hang(), outcome{key: "timeout", doubt: true}},
+		{"reset", fake.Reset(), outcome{key: "unreachable", doubt: true}},
+		{"lose", fake.Lose(), outcome{key: "unreachable", doubt: true}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p, service, m := pushing(t)

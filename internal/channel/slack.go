@@ -86,15 +86,16 @@ func (s *Slack) Send(ctx context.Context, m notify.Message) (notify.Result, erro
 	if a.Token == "" {
 		return notify.Result{}, permanent("channel.error.no_gateway", nil, "kind", "slack")
 	}
+	ctx, whole := traced(ctx)
 	room, at, err := a.client(s.client).PostMessageContext(ctx, m.To,
 		slack.MsgOptionText(m.Subject, true), slack.MsgOptionBlocks(slackBlocks(m, a.SigningSecret != "")...), slack.MsgOptionDisableLinkUnfurl())
 	if err != nil {
-		return notify.Result{}, slackFailure(a, err)
+		return notify.Result{}, slackFailure(a, err, whole())
 	}
 	return notify.Result{ProviderID: room + " " + at}, nil
 }
 
-func slackFailure(a SlackApp, err error) error {
+func slackFailure(a SlackApp, err error, whole bool) error {
 	host := "slack.com"
 	if u, bad := url.Parse(a.APIURL); bad == nil && u.Hostname() != "" {
 		host = u.Hostname()
@@ -118,7 +119,7 @@ func slackFailure(a SlackApp, err error) error {
 		e.Gone = slices.Contains(gone, said.Err)
 		return e
 	}
-	return unreachable(host, err)
+	return unreachable(host, err, whole)
 }
 
 // slackBlocks writes the message as Block Kit: what it is, what there is to say, the

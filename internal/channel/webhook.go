@@ -58,7 +58,8 @@ func (w *Webhook) Send(ctx context.Context, m notify.Message) (notify.Result, er
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" {
 		return notify.Result{}, permanent("channel.error.bad_url", nil)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, m.To, bytes.NewReader(m.Body))
+	asking, whole := traced(ctx)
+	req, err := http.NewRequestWithContext(asking, http.MethodPost, m.To, bytes.NewReader(m.Body))
 	if err != nil {
 		return notify.Result{}, permanent("channel.error.bad_url", nil)
 	}
@@ -82,7 +83,7 @@ func (w *Webhook) Send(ctx context.Context, m notify.Message) (notify.Result, er
 	}
 	resp, err := w.client.Do(req)
 	if err != nil {
-		return notify.Result{}, unreachable(u.Hostname(), err)
+		return notify.Result{}, unreachable(u.Hostname(), err, whole())
 	}
 	drain(resp.Body)
 	return notify.Result{}, judge(u.Hostname(), resp, w.clock.Now())
@@ -111,7 +112,15 @@ func judge(host string, resp *http.Response, now time.Time) error {
 	}
 }
 
-func unreachable(host string, err error) error {
+// unreachable gives the error of a request that got no answer; whole tells that it was
+// written to its end.
+func unreachable(host string, err error, whole bool) error {
+	e := noAnswer(host, err)
+	e.Doubt = whole && !e.Permanent
+	return e
+}
+
+func noAnswer(host string, err error) *notify.SendError {
 	if b, ok := errors.AsType[*BlockedError](err); ok {
 		return permanent("channel.error.not_allowed", b, "host", host, "address", b.Addr.String())
 	}

@@ -99,6 +99,7 @@ type outcome struct {
 	permanent, gone bool
 	after           time.Duration
 	key             string
+	doubt           bool
 }
 
 func outcomeOf(t *testing.T, err error) outcome {
@@ -117,7 +118,7 @@ func outcomeOf(t *testing.T, err error) outcome {
 	if text := err.Error(); strings.Contains(text, "<no value>") || strings.Contains(text, "{{") || text == k.Key {
 		t.Errorf("%s reads %q", k.Key, text)
 	}
-	return outcome{s.Permanent, s.Gone, s.RetryAfter, strings.TrimPrefix(k.Key, "channel.error.")}
+	return outcome{s.Permanent, s.Gone, s.RetryAfter, strings.TrimPrefix(k.Key, "channel.error."), s.Doubt}
 }
 
 func TestWebhookOutcomes(t *testing.T) {
@@ -142,9 +143,9 @@ func TestWebhookOutcomes(t *testing.T) {
 		{"429 nonsense", fake.Status(429, "Retry-After", "soon"), outcome{key: "status"}},
 		{"500", fake.Status(500), outcome{key: "status"}},
 		{"503", fake.Status(503, "Retry-After", "3"), outcome{after: 3 * time.Second, key: "status"}},
-		{"hang", fake.Hang(), outcome{key: "timeout"}},
-		{"reset", fake.Reset(), outcome{key: "unreachable"}},
-		{"lose", fake.Lose(), outcome{key: "unreachable"}},
+		{"hang", fake.Hang(), outcome{key: "timeout", doubt: true}},
+		{"reset", fake.Reset(), outcome{key: "unreachable", doubt: true}},
+		{"lose", fake.Lose(), outcome{key: "unreachable", doubt: true}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			receiver := fake.NewWebhook(t)

@@ -102,7 +102,8 @@ type DeliveryFailed struct{ Delivered }
 // FactType implements ledger.Body.
 func (DeliveryFailed) FactType() string { return "delivery.failed" }
 
-// DeliveryInDoubt says that the lease ended while sending.
+// DeliveryInDoubt says that the lease ended while sending, or that the answer of the
+// provider was lost: the message may have arrived, and the next try may repeat it.
 type DeliveryInDoubt struct{ Delivered }
 
 // FactType implements ledger.Body.

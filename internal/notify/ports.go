@@ -106,6 +106,9 @@ type SendError struct {
 	// Permanent means that no further try can succeed; Gone that the address is
 	// to be disabled.
 	Permanent, Gone bool
+	// Doubt means that the provider may have taken the message all the same: it was
+	// handed over whole and no answer came.
+	Doubt bool
 	// RetryAfter is what the provider asked for; 0 when it did not.
 	RetryAfter time.Duration
 	Err        error

@@ -410,7 +410,14 @@ func (s *Service) failed(d *row, se *SendError) func(context.Context, *db.Tx) er
 	return func(ctx context.Context, tx *db.Tx) error {
 		d := *d
 		d.Error = reason(se)
-		if err := exec(ctx, tx, `UPDATE delivery_attempt SET state = 'failed', error = $1 WHERE delivery = $2 AND n = $3`, d.Error, d.ID, d.Attempt); err != nil {
+		state := Failed
+		if se.Doubt {
+			state = InDoubt
+			if err := ledger.Append(ctx, tx, deliveryFact(&d, DeliveryInDoubt{delivered(&d)})); err != nil {
+				return err
+			}
+		}
+		if err := exec(ctx, tx, `UPDATE delivery_attempt SET state = $1, error = $2 WHERE delivery = $3 AND n = $4`, string(state), d.Error, d.ID, d.Attempt); err != nil {
 			return err
 		}
 		if se.Gone {
