@@ -148,3 +148,32 @@ func TestCopyIntoKeepsEveryRow(t *testing.T) {
 		}
 	})
 }
+
+func TestRememberedIsReadOnce(t *testing.T) {
+	dbtest.Each(t, nil, func(t *testing.T, d *db.DB) {
+		ctx := context.Background()
+		reads := 0
+		ask := func(ctx context.Context) {
+			if _, err := db.Memo(ctx, d, "key", func() (int, error) { reads++; return reads, nil }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, remember := range []bool{false, true} {
+			reads = 0
+			if err := d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+				for range 3 {
+					if remember {
+						tx.Remember()
+					}
+					ask(ctx)
+				}
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+			if want := map[bool]int{false: 3, true: 1}[remember]; reads != want {
+				t.Errorf("remember %t: read %d times, want %d", remember, reads, want)
+			}
+		}
+	})
+}

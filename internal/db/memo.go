@@ -8,8 +8,12 @@ type memosKey struct{}
 
 // Remember lets Memo keep what it read until the end of the transaction. It is for
 // transactions that change no settings and read the same ones for each of many
-// things, as a reaction to a batch of facts does.
-func (tx *Tx) Remember() { tx.SetValue(memosKey{}, memos{}) }
+// things, as a reaction to a batch of facts does. Asked for again it forgets nothing.
+func (tx *Tx) Remember() {
+	if tx.Value(memosKey{}) == nil {
+		tx.SetValue(memosKey{}, memos{})
+	}
+}
 
 // Memo gives what load reads, once in a transaction that remembers (Remember), and
 // anew everywhere else. The value is shared: nobody may change it.

@@ -135,6 +135,15 @@ func (d *DB) BeforeCommit(seal func(context.Context, *Tx) error) { d.seal = seal
 // Now is the instant of the transaction: every row and fact of it carries the same.
 func (tx *Tx) Now() time.Time { return tx.now }
 
+// NowIn is the instant of the transaction that the context carries, the present one
+// where it carries none.
+func (d *DB) NowIn(ctx context.Context) time.Time {
+	if tx := d.txFrom(ctx); tx != nil {
+		return tx.now
+	}
+	return d.Now()
+}
+
 // DB is the database of the transaction.
 func (tx *Tx) DB() *DB { return tx.db }
 

@@ -70,7 +70,8 @@ func (s *Service) Next(ctx context.Context, ladder string) (NextPage, error) {
 	if err != nil || l.row.State != Running {
 		return NextPage{}, err
 	}
-	now := s.d.Now()
+	// One instant for all that a transaction asks, so that it reads the schedules once.
+	now := s.d.NowIn(ctx)
 	r, err := s.rosterAt(ctx, now)
 	if err != nil {
 		return NextPage{}, err

@@ -171,6 +171,8 @@ func (l *run) follow(due, now time.Time) {
 }
 
 func (s *Service) stepDue(ctx context.Context, tx *db.Tx, row due.Row) error {
+	// Many ladders that are due at once share the transaction and the settings they read.
+	tx.Remember()
 	l, err := s.lockRun(ctx, tx, row.Key)
 	if err != nil || l == nil || l.row.State != Running {
 		return err
