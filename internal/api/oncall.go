@@ -117,7 +117,64 @@ func viewLadder(l oncall.Ladder) ladderView {
 	}
 }
 
-func same[T any](v T) T { return v }
+// scheduleView and policyView are definitions with the version that a change names.
+type scheduleView struct {
+	oncall.Schedule
+	Version int64 `json:"version" doc:"Give it with a change, which is refused when somebody else changed it meanwhile"`
+}
+
+func viewSchedule(x oncall.Schedule) scheduleView { return scheduleView{x, x.Version} }
+
+type policyView struct {
+	oncall.Policy
+	Version int64 `json:"version" doc:"0 for one that is built in; give it with a change, which is refused when somebody else changed it meanwhile"`
+}
+
+func viewPolicy(p oncall.Policy) policyView { return policyView{p, p.Version} }
+
+type scheduleChange struct {
+	IDIn
+	Body struct {
+		oncall.Schedule
+		Version int64 `json:"version,omitempty" minimum:"0" doc:"The version that was read; without it the schedule is made or replaced whatever it is"`
+	}
+}
+
+type policyChange struct {
+	IDIn
+	Body struct {
+		oncall.Policy
+		Version int64 `json:"version,omitempty" minimum:"0" doc:"The version that was read; without it the policy is made or replaced whatever it is"`
+	}
+}
+
+// sameID keeps a definition from being saved under another address.
+func sameID(path, body string) error {
+	if path != body {
+		return kit.InvalidField("id", "error.bad_value")
+	}
+	return nil
+}
+
+func (s *server) putSchedule(ctx context.Context, in *scheduleChange) (scheduleView, error) {
+	if err := sameID(in.ID, in.Body.ID); err != nil {
+		return scheduleView{}, err
+	}
+	x := in.Body.Schedule
+	x.Version = in.Body.Version
+	x, err := s.Oncall.SaveSchedule(ctx, x)
+	return viewSchedule(x), err
+}
+
+func (s *server) putPolicy(ctx context.Context, in *policyChange) (policyView, error) {
+	if err := sameID(in.ID, in.Body.ID); err != nil {
+		return policyView{}, err
+	}
+	p := in.Body.Policy
+	p.Version = in.Body.Version
+	p, err := s.Oncall.SavePolicy(ctx, p)
+	return viewPolicy(p), err
+}
 
 func (s *server) oncallCalls() {
 	if s.Oncall == nil {
@@ -139,9 +196,9 @@ func (s *server) oncallCalls() {
 			return s.Sheet(ctx)
 		})
 	}
-	get(s, "/on-call/schedules", "on-call", "The schedules in use, by id", func(ctx context.Context, _ *none) (list[oncall.Schedule], error) {
+	get(s, "/on-call/schedules", "on-call", "The schedules in use, by id", func(ctx context.Context, _ *none) (list[scheduleView], error) {
 		l, err := s.Oncall.Schedules(ctx)
-		return all(l, same[oncall.Schedule]), err
+		return all(l, viewSchedule), err
 	})
 	get(s, "/on-call/schedules/{id}", "on-call", "Who is on duty by a schedule: at an instant, or from and to", func(ctx context.Context, in *scheduleIn) (list[slotView], error) {
 		from, to := in.From, in.To
@@ -157,6 +214,7 @@ func (s *server) oncallCalls() {
 		l, err := s.Oncall.Intervals(ctx, in.ID, from, to)
 		return all(l, viewSlot), err
 	})
+	call(s, http.MethodPut, "/on-call/schedules/{id}", "on-call", "Make or change a schedule; it holds from then on, and what was stays in the record", http.StatusOK, s.putSchedule)
 	raw(s, "/on-call/schedules/{id}/ics", "on-call", "The schedule as a calendar; also at schedules/{id}.ics", func(ctx context.Context, in *struct {
 		IDIn
 		Person string `query:"person" doc:"Their shifts only, or me"`
@@ -202,13 +260,15 @@ func (s *server) oncallCalls() {
 		}), err
 	})
 	s.loadCalls()
-	get(s, "/policies", "on-call", "The escalation policies, by id", func(ctx context.Context, _ *none) (list[oncall.Policy], error) {
+	get(s, "/policies", "on-call", "The escalation policies, by id", func(ctx context.Context, _ *none) (list[policyView], error) {
 		l, err := s.Oncall.Policies(ctx)
-		return all(l, same[oncall.Policy]), err
+		return all(l, viewPolicy), err
 	})
-	get(s, "/policies/{id}", "on-call", "One policy", func(ctx context.Context, in *IDIn) (oncall.Policy, error) {
-		return s.Oncall.Policy(ctx, in.ID)
+	get(s, "/policies/{id}", "on-call", "One policy", func(ctx context.Context, in *IDIn) (policyView, error) {
+		p, err := s.Oncall.Policy(ctx, in.ID)
+		return viewPolicy(p), err
 	})
+	call(s, http.MethodPut, "/policies/{id}", "on-call", "Make or change a policy; it holds for what is paged from then on", http.StatusOK, s.putPolicy)
 	get(s, "/policies/{id}/simulate", "on-call", "Who is woken, when and by which method, when nobody answers", s.simulate)
 	if s.Incident != nil {
 		get(s, "/ladders", "on-call", "The escalations of an incident, or those that run", s.ladders)

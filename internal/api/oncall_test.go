@@ -29,7 +29,23 @@ func TestOnCall(t *testing.T) {
 		}
 		b.run(
 			call{as: "viewer", method: "GET", path: "/on-call/now", status: 200, has: []string{`"schedule":"primary"`, `"role":"primary"`, `"reachable":true`, `"next":{"person":{"id":"`}},
-			call{as: "viewer", method: "GET", path: "/on-call/schedules", status: 200, has: []string{`"shift":"1w"`}},
+			call{as: "viewer", method: "GET", path: "/on-call/schedules", status: 200, has: []string{`"shift":"1w"`, `"version":1`}},
+			call{
+				as: "manager", method: "PUT", path: "/on-call/schedules/night", body: `{"id":"night","name":{"en":"Night"},"rotations":[{"people":["vera"],"start":"2026-11-23T20:00","shift":"1d"}]}`,
+				status: 200, has: []string{`"version":1`, `"duty":"other"`}, facts: []string{"schedule.changed"},
+			},
+			call{
+				name: "with its version", as: "manager", method: "PUT", path: "/on-call/schedules/night", body: `{"id":"night","rotations":[{"people":["vera"],"start":"2026-11-23T21:00","shift":"1d"}],"version":1}`,
+				status: 200, has: []string{`"version":2`}, facts: []string{"schedule.changed"},
+			},
+			call{name: "with an old version", as: "manager", method: "PUT", path: "/on-call/schedules/night", body: `{"id":"night","rotations":[{"people":["vera"],"start":"2026-11-23T22:00","shift":"1d"}],"version":1}`, status: 412, code: "stale"},
+			call{name: "wrong", as: "manager", method: "PUT", path: "/on-call/schedules/night", body: `{"id":"night","rotations":[{"people":["nobody"],"start":"x","shift":"1d"}]}`, status: 422, code: "invalid", has: []string{`"path":"rotations[0].start"`}},
+			call{name: "another id", as: "manager", method: "PUT", path: "/on-call/schedules/night", body: `{"id":"day","rotations":[{"people":["vera"],"start":"2026-11-23T22:00","shift":"1d"}]}`, status: 422, code: "invalid", has: []string{`"path":"id"`}},
+			call{as: "responder", method: "PUT", path: "/on-call/schedules/night", body: `{"id":"night","rotations":[{"people":["vera"],"start":"2026-11-23T22:00","shift":"1d"}]}`, status: 403, code: "forbidden"},
+			call{as: "manager", method: "PUT", path: "/policies/night", body: `{"id":"night","steps":[{"after":"0s","page":["person:paul"]}],"round_gap":"10m"}`, status: 200, has: []string{`"version":1`, `"round_gap":"10m"`}, facts: []string{"policy.changed"}},
+			call{name: "policy with an old version", as: "manager", method: "PUT", path: "/policies/night", body: `{"id":"night","steps":[{"after":"5m","page":["person:paul"]}],"version":7}`, status: 412, code: "stale"},
+			call{as: "viewer", method: "GET", path: "/policies/night", status: 200, has: []string{`"after":"0s"`, `"version":1`}},
+			call{as: "responder", method: "PUT", path: "/policies/night", body: `{"id":"night","steps":[{"after":"0s","page":["person:paul"]}]}`, status: 403, code: "forbidden"},
 			call{
 				as: "viewer", method: "GET", path: "/on-call/schedules/primary?from=2026-11-23T08:00:00Z&to=2026-12-07T08:00:00Z", status: 200,
 				has: []string{`"from":"2026-11-23T08:00:00.000Z"`, `"to":"2026-12-07T08:00:00.000Z"`, `"kind":"rotation"`, `"total":2`},

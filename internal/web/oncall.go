@@ -41,6 +41,7 @@ func (s *server) oncallRoutes() {
 	s.post("/on-call/me/methods/{id}/{do}", s.methodDo)
 	s.post("/on-call/me/rules", s.saveRules)
 	s.post("/on-call/me/quiet-hours", s.saveQuiet)
+	s.editRoutes()
 }
 
 // rota is what the page of schedules shows.

@@ -21,7 +21,7 @@ import (
 
 // notPages are answers of the mux that are no page: files, streams, ways to another page.
 var notPages = []string{
-	"GET /static/{name}", "GET /sw.js", "GET /.well-known/security.txt", "GET /alerts/maintenance", "GET /live", "GET /settings", "GET /actions/mine", "GET /on-call/schedule/{id}/calendar.ics", "GET /incidents/{ref}/report/{format}", "GET /export/incidents/{format}",
+	"GET /static/{name}", "GET /sw.js", "GET /.well-known/security.txt", "GET /alerts/maintenance", "GET /live", "GET /settings", "GET /actions/mine", "GET /on-call/schedule/{id}/calendar.ics", "GET /on-call/schedules", "GET /on-call/schedules/{id}", "GET /on-call/policies/{id}", "GET /incidents/{ref}/report/{format}", "GET /export/incidents/{format}",
 }
 
 // page is one page with the parameters of the sample.
@@ -48,6 +48,8 @@ func (h *house) known() map[string][]string {
 		"GET /settings/people/{id}":             {"/settings/people/paul"},
 		"GET /settings/integrations/{id}":       {"/settings/integrations/prometheus", "/settings/integrations/shop-window", "/settings/integrations/uptime"},
 		"GET /on-call/policies":                 {"/on-call/policies", "/on-call/policies?simulate=1&service=payments&severity=sev1&away=ana&at=2026-12-25T03:00"},
+		"GET /on-call/schedule/{id}/edit":       {"/on-call/schedule/primary/edit"},
+		"GET /on-call/policies/{id}/edit":       {"/on-call/policies/default/edit"},
 		"GET /on-call/swap":                     {html.UnescapeString(h.firstLink("/on-call/me", `href="(/on-call/swap\?[^"]+)"`))},
 		"GET /search":                           {"/search", "/search?q=paiements"},
 		"GET /a/{token}":                        {"/a/" + h.token(), "/a/unknown"},
