@@ -37,7 +37,7 @@ type policyForm struct {
 func (s *server) policyForm(q *req) (v policyForm, err error) {
 	v.action, v.zone = "/on-call/policies", q.org.Timezone
 	all, err := s.callable(q)
-	v.targets = append(append([]option{{"", q.t("web.oncall.nobody")}}, all...), option{"role:owner", q.t("web.target.owner")})
+	v.targets = append(append([]option{{"", q.t("web.policy.whom.none")}}, all...), option{"role:owner", q.t("web.target.owner")})
 	return v, err
 }
 
