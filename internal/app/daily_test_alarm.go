@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"tocsin/internal/db"
@@ -84,7 +83,7 @@ func (a *App) raiseTest(ctx context.Context, tx *db.Tx, _ due.Row) error {
 	who, err := a.Identity.Person(ctx, a.cfg.SelfTest)
 	switch {
 	case kit.CodeOf(err) == kit.CodeNotFound || err == nil && who.Suspended:
-		r.Reason, after = fmt.Sprintf("%s is nobody here", a.cfg.SelfTest), 0
+		r.Reason, after = "unknown_contact", 0
 	case err != nil:
 		return err
 	default:
@@ -115,7 +114,7 @@ func (a *App) lookAtTest(ctx context.Context, row due.Row) func(context.Context,
 				return due.At(ctx, tx, dueTestResult, row.Key, a.db.LeaseNow().Add(time.Minute), r)
 			}
 		case at.IsZero():
-			r.Reason = "no provider took the page"
+			r.Reason = "not_taken"
 		default:
 			fact = SelfTestPassed{Path: dailyPath, DurationMS: at.Sub(r.Since).Milliseconds(), Answered: answered}
 		}

@@ -2,29 +2,25 @@ package app
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
 	"tocsin/internal/identity"
 	"tocsin/internal/kit"
 	"tocsin/internal/notify"
-)
-
-// A night is from 22:00 to 07:00 by the person's clock.
-const (
-	nightFrom = 22
-	nightTo   = 7
+	"tocsin/internal/oncall"
 )
 
 // Load gives how on-call lay on people in [from, to): how long they were on duty, how
-// often and when they were called, and how often it was needed.
+// often and when they were called, and how often it was needed. Calls for incidents that
+// the actor may not know of are not counted.
 func (a *App) Load(ctx context.Context, from, to time.Time) (kit.Load, error) {
 	out := kit.Load{From: from, To: to}
 	burdens, err := a.Oncall.Load(ctx, from, to)
 	if err != nil {
 		return out, err
 	}
-	ctx = kit.WithActor(ctx, kit.System(kit.ActorFrom(ctx).Via))
 	calls, err := a.Notify.Calls(ctx, from, to)
 	if err != nil {
 		return out, err
@@ -34,7 +30,20 @@ func (a *App) Load(ctx context.Context, from, to time.Time) (kit.Load, error) {
 		ids = append(ids, c.Incidents...)
 	}
 	slices.Sort(ids)
-	alarms, err := a.Incident.FalseAlarms(ctx, slices.Compact(ids))
+	ids = slices.Compact(ids)
+	known := map[string]bool{}
+	for part := range slices.Chunk(ids, 500) {
+		seen, err := a.Incident.Visible(ctx, part)
+		if err != nil {
+			return out, err
+		}
+		maps.Copy(known, seen)
+	}
+	calls = slices.DeleteFunc(calls, func(c notify.Call) bool {
+		return len(c.Incidents) > 0 && !slices.ContainsFunc(c.Incidents, func(id string) bool { return known[id] })
+	})
+	ctx = kit.WithActor(ctx, kit.System(kit.ActorFrom(ctx).Via))
+	alarms, err := a.Incident.FalseAlarms(ctx, ids)
 	if err != nil {
 		return out, err
 	}
@@ -98,10 +107,10 @@ func count(p *kit.PersonLoad, calls []notify.Call, loc *time.Location, alarms ma
 			p.Needed++
 		}
 		local := c.At.In(loc)
-		night := local.Hour() >= nightFrom || local.Hour() < nightTo
+		night := local.Hour() >= oncall.NightFrom || local.Hour() < oncall.NightTo
 		if night {
 			p.NightCalls++
-			nights[local.Add(-nightTo*time.Hour).Format(time.DateOnly)] = true
+			nights[local.Add(-oncall.NightTo*time.Hour).Format(time.DateOnly)] = true
 		}
 		for i := len(p.Weeks) - 1; i >= 0; i-- {
 			if !c.At.Before(p.Weeks[i].From) {

@@ -213,6 +213,8 @@ func (s *SlackButtons) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		w.WriteHeader(http.StatusOK)
+		// Slack waits three seconds; what is said after comes by another way.
+		_ = http.NewResponseController(w).Flush()
 		s.say(ctx, in.ResponseURL, said)
 		return
 	}

@@ -365,14 +365,16 @@ func (s *Service) Over(ctx context.Context, incident, reason string) error {
 
 // Gone ends the open pages of a person who works here no more, and gives them: somebody
 // else is to be called.
-func (s *Service) Gone(ctx context.Context, person string) (open []Page, err error) {
-	return open, s.d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
-		open, err = s.pages(ctx, `person = ? AND state = 'open' ORDER BY id`, person)
-		if err != nil {
+func (s *Service) Gone(ctx context.Context, person string) ([]Page, error) {
+	var open []Page
+	err := s.d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+		var err error
+		if open, err = s.pages(ctx, `person = ? AND state = 'open' ORDER BY id`, person); err != nil {
 			return err
 		}
 		return s.end(ctx, tx, open, PageIsWithdrawn, ending{reason: "suspended"})
 	})
+	return open, err
 }
 
 func (s *Service) withdraw(ctx context.Context, e ending, where string, args ...any) error {

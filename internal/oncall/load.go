@@ -10,10 +10,10 @@ import (
 	"tocsin/internal/kit"
 )
 
-// A night is from 22:00 to 07:00; who is on duty for half of it or more has it.
+// A night is from 22:00 to 07:00, in hours of the local clock.
 const (
-	nightFrom = 22
-	nightTo   = 7
+	NightFrom = 22
+	NightTo   = 7
 )
 
 // Burden is how much one person was or will be on duty.
@@ -55,7 +55,7 @@ func Burdens(list []Interval, loc *time.Location, days holiday.Calendar) map[str
 			if of > 0 && days.On(noon.Date()) != "" {
 				b.Holiday += of
 			}
-			from, to := localDay(y, m, d+n, nightFrom, loc), localDay(y, m, d+n+1, nightTo, loc)
+			from, to := localDay(y, m, d+n, NightFrom, loc), localDay(y, m, d+n+1, NightTo, loc)
 			if 2*overlap(iv, from, to) >= to.Sub(from) {
 				b.Nights++
 			}

@@ -246,6 +246,21 @@ func TestConfidentialIsNowhere(t *testing.T) {
 	if n := c.count(paths, func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+open) }); n < 20 {
 		t.Errorf("a token with the scope sees it in %d answers only", n)
 	}
+	// How often somebody was called counts it for those alone.
+	calls := func(ctx context.Context) (n int) {
+		load, err := c.app.Load(ctx, c.app.DB().Now().AddDate(0, 0, -7), c.app.DB().Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range load.People {
+			n += p.Calls
+		}
+		return n
+	}
+	outsider := kit.WithActor(context.Background(), kit.Actor{Kind: kit.ActorPerson, ID: "vera", Name: "Vera", Access: kit.AccessViewer, Via: kit.ViaWeb})
+	if all, some := calls(system), calls(outsider); all == 0 || some >= all {
+		t.Errorf("of %d calls somebody outside counts %d", all, some)
+	}
 	boss := c.session("camille")
 	if n := c.count(pages, func(r *http.Request) { r.AddCookie(boss) }); n < 20 {
 		t.Errorf("its commander sees it on %d pages only", n)
